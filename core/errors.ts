@@ -1,0 +1,34 @@
+/** One thing wrong with what the user gave us, in the order a reader needs it: where, what, why, how to fix. */
+export interface Fault {
+	/** Where: a settings path (`postgres.replicas`), a file, an argument. */
+	readonly at: string;
+	/** What is wrong, with the user's own value in it. */
+	readonly what: string;
+	/** Why it is not allowed. Left out where `what` already says it. */
+	readonly why?: string;
+	/** The next thing to do. */
+	readonly fix: string;
+}
+
+/**
+ * A mistake of the user's: bad settings, a missing file, an unknown command.
+ * The command prints every fault and exits with 2; a stack trace is never shown.
+ * Everything else that is thrown is our own fault and exits with 1.
+ */
+export class UserError extends Error {
+	readonly faults: readonly Fault[];
+
+	constructor(summary: string, faults: readonly Fault[]) {
+		super(`${summary}\n${faults.map(formatFault).join("\n")}`);
+		this.name = "UserError";
+		this.faults = faults;
+	}
+}
+
+/** A fault as the lines a terminal shows. */
+export function formatFault({ at, what, why, fix }: Fault): string {
+	const lines = [`  ${at}: ${what}`];
+	if (why) lines.push(`      why: ${why}`);
+	lines.push(`      fix: ${fix}`);
+	return lines.join("\n");
+}
