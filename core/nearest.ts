@@ -1,7 +1,12 @@
 /** The known word most like the given one, or undefined where none is close enough to be meant. */
 export function nearest(word: string, known: readonly string[]): string | undefined {
-	const ranked = known.map((candidate) => ({ candidate, distance: editDistance(word.toLowerCase(), candidate.toLowerCase()) }));
-	const [best] = ranked.sort((a, b) => a.distance - b.distance);
+	// Of two as near, the one with the same first letter: that is the letter people get right.
+	const ranked = known.map((candidate) => ({
+		candidate,
+		distance: editDistance(word.toLowerCase(), candidate.toLowerCase()),
+		tie: word[0] === candidate[0] ? 0 : 1,
+	}));
+	const [best] = ranked.sort((a, b) => a.distance - b.distance || a.tie - b.tie);
 	return best && best.distance <= Math.max(2, Math.floor(word.length / 3)) ? best.candidate : undefined;
 }
 

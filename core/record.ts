@@ -1,11 +1,5 @@
 /** A value as a preview records it: JSON, with a mark where there is nothing to show. */
-export type RecordedValue =
-	| null
-	| boolean
-	| number
-	| string
-	| readonly RecordedValue[]
-	| { readonly [key: string]: RecordedValue };
+export type RecordedValue = null | boolean | number | string | readonly RecordedValue[] | { readonly [key: string]: RecordedValue };
 
 /** Stands where a value exists only after the resource it comes from does. */
 export const UNKNOWN = { $unknown: true } as const;

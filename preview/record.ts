@@ -6,8 +6,8 @@
  * defaults, check inputs against a provider's schema, read state, or invoke anything: an invoke is an error.
  */
 import * as pulumi from "@pulumi/pulumi";
-import structs from "google-protobuf/google/protobuf/struct_pb.js";
 import resources from "@pulumi/pulumi/proto/resource_pb.js";
+import structs from "google-protobuf/google/protobuf/struct_pb.js";
 import { type RecordedValue, type ResourceRecord, SECRET, type StackRecord, UNKNOWN } from "../core/record.ts";
 
 // The wire's own marks, as the engine's protocol defines them (@pulumi/pulumi runtime/rpc.ts).
@@ -44,7 +44,13 @@ async function recordNow(options: RecordOptions, program: () => Promise<Record<s
 	pulumi.runtime.setMockOptions(monitor, options.project, options.stack, true);
 	const failure = catchRejections();
 	try {
-		await Promise.race([pulumi.runtime.runInPulumiStack(program).then(() => pulumi.runtime.disconnect()).then(nextTurn), failure.promise]);
+		await Promise.race([
+			pulumi.runtime
+				.runInPulumiStack(program)
+				.then(() => pulumi.runtime.disconnect())
+				.then(nextTurn),
+			failure.promise,
+		]);
 	} finally {
 		failure.stop();
 	}
@@ -69,7 +75,8 @@ function nextTurn(): Promise<void> {
 
 type Callback<T> = (error: Error | null, response: T) => void;
 
-class RecordingMonitor {
+/** Answers registrations as an engine does in a preview, and keeps them. Also the monitor behind a gRPC server in tests. */
+export class RecordingMonitor {
 	readonly #options: RecordOptions;
 	readonly #resources = new Map<string, ResourceRecord>();
 	#outputs: Record<string, RecordedValue> = {};
@@ -78,6 +85,7 @@ class RecordingMonitor {
 		this.#options = options;
 	}
 
+	/** All that was registered so far, ordered by URN. */
 	result(): StackRecord {
 		const all = [...this.#resources.values()].sort((a, b) => (a.urn < b.urn ? -1 : 1));
 		return { stack: this.#options.stack, resources: all, outputs: sortedObject(this.#outputs) };

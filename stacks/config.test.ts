@@ -67,7 +67,9 @@ describe("the stack files of the project", () => {
 		const written = readFileSync(join(root, "stacks/config.schema.json"), "utf8");
 		expect(JSON.parse(written), "run `npm run schema`").toEqual(JSON.parse(JSON.stringify(stackFileSchema())));
 		for (const stack of ["dev", "prod"]) {
-			expect(readFileSync(join(root, `Pulumi.${stack}.yaml`), "utf8").split("\n")[0]).toBe("# yaml-language-server: $schema=./stacks/config.schema.json");
+			expect(readFileSync(join(root, `Pulumi.${stack}.yaml`), "utf8").split("\n")[0]).toBe(
+				"# yaml-language-server: $schema=./stacks/config.schema.json",
+			);
 		}
 	});
 });
@@ -78,7 +80,11 @@ describe("a rule between settings names its own fault and no other", () => {
 		["production without a standby", { "postgres.multiAz": false }, ["postgres.multiAz"]],
 		["production without deletion protection of the database", { "postgres.deletionProtection": false }, ["postgres.deletionProtection"]],
 		["production without deletion protection of the cluster", { "cluster.deletionProtection": false }, ["cluster.deletionProtection"]],
-		["production without deletion protection of the load balancer", { "loadBalancer.deletionProtection": false }, ["loadBalancer.deletionProtection"]],
+		[
+			"production without deletion protection of the load balancer",
+			{ "loadBalancer.deletionProtection": false },
+			["loadBalancer.deletionProtection"],
+		],
 		["production in two zones", { "aws.availabilityZones": ["euw1-az1", "euw1-az2"], "nodes.system.min": 4 }, ["aws.availabilityZones"]],
 		["production with few backups", { "postgres.backupDays": 3 }, ["postgres.backupDays"]],
 		["production without a Redis replica", { "redis.state.replicas": 0 }, ["redis.state.replicas"]],
@@ -91,23 +97,52 @@ describe("a rule between settings names its own fault and no other", () => {
 		["read replicas without backups", { "postgres.backupDays": 0 }, ["postgres.backupDays"]],
 		["a ping slower than the ALB's patience", { "loadBalancer.timeouts.pingSeconds": 100 }, ["loadBalancer.timeouts.albIdleSeconds"]],
 		["an ALB more patient than HAProxy", { "loadBalancer.timeouts.albIdleSeconds": 150 }, ["loadBalancer.timeouts.haproxyIdleSeconds"]],
-		["an HAProxy more patient than the worker", { "loadBalancer.timeouts.keepAliveSeconds": 150 }, ["loadBalancer.timeouts.keepAliveSeconds"]],
+		[
+			"an HAProxy more patient than the worker",
+			{ "loadBalancer.timeouts.keepAliveSeconds": 150 },
+			["loadBalancer.timeouts.keepAliveSeconds"],
+		],
 		["a drain longer than the grace", { "app.drainSeconds": 65 }, ["app.terminationGraceSeconds"]],
 		["a job's drain longer than the grace", { "jobs.drainSeconds": 80 }, ["jobs.terminationGraceSeconds"]],
 		["a terminal's drain longer than the grace", { "terminals.drainSeconds": 650 }, ["terminals.terminationGraceSeconds"]],
-		["HAProxy's drain longer than the grace", { "loadBalancer.haproxy.hardStopSeconds": 70 }, ["loadBalancer.haproxy.terminationGraceSeconds"]],
+		[
+			"HAProxy's drain longer than the grace",
+			{ "loadBalancer.haproxy.hardStopSeconds": 70 },
+			["loadBalancer.haproxy.terminationGraceSeconds"],
+		],
 		["a pod gone before HAProxy forgets it", { "app.preStopSeconds": 11 }, ["app.preStopSeconds"]],
 		["an HAProxy gone before the ALB notices", { "loadBalancer.haproxy.preStopSeconds": 12 }, ["loadBalancer.haproxy.preStopSeconds"]],
-		["a health check slower than its interval", { "loadBalancer.healthCheck.timeoutSeconds": 5 }, ["loadBalancer.healthCheck.timeoutSeconds"]],
+		[
+			"a health check slower than its interval",
+			{ "loadBalancer.healthCheck.timeoutSeconds": 5 },
+			["loadBalancer.healthCheck.timeoutSeconds"],
+		],
 		["pods that the smallest app pool cannot hold", { "jobs.minPods": 3 }, ["nodes.app.min"]],
 		["pods that the largest app pool cannot hold", { "jobs.maxPods": 5 }, ["nodes.app.max"]],
-		["pods that no size of the system pool can hold", { "loadBalancer.haproxy.pod": { milliCpu: 1700, memoryMib: 512 } }, ["nodes.system.min", "nodes.system.max"]],
+		[
+			"pods that no size of the system pool can hold",
+			{ "loadBalancer.haproxy.pod": { milliCpu: 1740, memoryMib: 512 } },
+			["nodes.system.min", "nodes.system.max"],
+		],
 		["more HAProxies than nodes to be apart on", { "loadBalancer.haproxy.replicas": 3 }, ["nodes.system.min"]],
 		["more connections than the primary takes", { "postgres.poolPrimary": 20 }, ["postgres.poolPrimary"]],
 		["more connections than a replica takes", { "postgres.poolReplica": 20 }, ["postgres.poolReplica"]],
-		["more addresses than the subnets have", { "network.cidr": "10.40.0.0/20", "nodes.app.max": 20, "nodes.app.instanceType": "m7i.4xlarge", "postgres.instanceClass": "db.r7g.xlarge" }, ["network.cidr"]],
+		[
+			"more addresses than the subnets have",
+			{
+				"network.cidr": "10.40.0.0/20",
+				"nodes.app.max": 20,
+				"nodes.app.instanceType": "m7i.4xlarge",
+				"postgres.instanceClass": "db.r7g.xlarge",
+			},
+			["network.cidr"],
+		],
 		["a VPC that is too large", { "network.cidr": "10.0.0.0/8" }, ["network.cidr"]],
-		["more zones than the plan has room for", { "network.maxAvailabilityZones": 2, "aws.availabilityZones": ["euw1-az1", "euw1-az2", "euw1-az3"] }, ["network.maxAvailabilityZones"]],
+		[
+			"more zones than the plan has room for",
+			{ "network.maxAvailabilityZones": 2, "aws.availabilityZones": ["euw1-az1", "euw1-az2", "euw1-az3"] },
+			["network.maxAvailabilityZones"],
+		],
 		["a zone of another region", { "aws.availabilityZones": ["euw1-az1", "use1-az2"] }, ["aws.availabilityZones[1]"]],
 		["a zone listed twice", { "aws.availabilityZones": ["euw1-az1", "euw1-az1"] }, ["aws.availabilityZones[1]"]],
 		["a role of another account", { "aws.deployRoleArn": "arn:aws:iam::999999999999:role/deploy" }, ["aws.deployRoleArn"]],
@@ -172,7 +207,9 @@ describe("a fault in the shape of the file", () => {
 	});
 
 	it("reports a missing required setting", () => {
-		expect(faultsOf("dev", { "aws.region": REMOVED }).map(({ at, what }) => [at, what])).toEqual([["agentic-flow:aws.region", "is missing"]]);
+		expect(faultsOf("dev", { "aws.region": REMOVED }).map(({ at, what }) => [at, what])).toEqual([
+			["agentic-flow:aws.region", "is missing"],
+		]);
 	});
 
 	it("reports all faults at once: a misspelt key, a wrong type and a broken rule", () => {
@@ -188,7 +225,9 @@ describe("a fault in the shape of the file", () => {
 	});
 
 	it("refuses an encrypted value, because settings hold no secrets", () => {
-		expect(faultsOf("dev", { domain: { secure: "v1:abc" } }).map(({ at, what }) => [at, what])).toEqual([["agentic-flow:domain", "is encrypted"]]);
+		expect(faultsOf("dev", { domain: { secure: "v1:abc" } }).map(({ at, what }) => [at, what])).toEqual([
+			["agentic-flow:domain", "is encrypted"],
+		]);
 	});
 
 	it.each([

@@ -4,15 +4,23 @@
  */
 import { z } from "zod";
 import { workersPerPod } from "../app/contract.ts";
-import { cacheNodeTypes, databaseClasses } from "../infra/database-classes.ts";
+import { type CacheNodeType, cacheNodeTypes, databaseClasses } from "../infra/database-classes.ts";
 import { instanceTypes } from "../infra/instance-types.ts";
 
 const whole = (min: number, max: number) => z.int().min(min).max(max);
-const namesOf = <T extends string>(table: Readonly<Record<T, unknown>>) => Object.keys(table) as [T, ...T[]];
+/** Text of one form; `form` says which in a user's words. */
+const text = (pattern: RegExp, form: string) => z.string({ error: form }).regex(pattern, { error: form });
+const namesOf = <T extends object>(table: T) => Object.keys(table) as [keyof T & string, ...(keyof T & string)[]];
+/** What CloudWatch lets one choose. https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutRetentionPolicy.html */
+const logDays = () => z.literal([1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653]);
+const dailyWindow = () => text(/^\d\d:\d\d-\d\d:\d\d$/, "a time of day in UTC, e.g. 01:00-02:00");
+const weeklyWindow = () => text(/^[a-z]{3}:\d\d:\d\d-[a-z]{3}:\d\d:\d\d$/, "a time of the week in UTC, e.g. sun:03:00-sun:04:00");
 const cidr = () => z.cidrv4().refine(beginsItsBlock, { error: "an IPv4 block by its first address, e.g. 203.0.113.0/24" });
-const roleArn = () => z.string().regex(/^arn:aws[a-z-]*:iam::\d{12}:role\/[\w+=,.@/-]+$/, { error: "an IAM role's ARN, e.g. arn:aws:iam::111122223333:role/deploy" });
+const roleArn = () =>
+	text(/^arn:aws[a-z-]*:iam::\d{12}:role\/[\w+=,.@/-]+$/, "an IAM role's ARN, e.g. arn:aws:iam::111122223333:role/deploy");
 
-const addonVersion = (version: string) => z.string().regex(/^v\d+\.\d+\.\d+-eksbuild\.\d+$/, { error: "an add-on version, e.g. v1.22.4-eksbuild.3" }).default(version);
+const addonVersion = (version: string) =>
+	text(/^v\d+\.\d+\.\d+-eksbuild\.\d+$/, "an add-on version, e.g. v1.22.4-eksbuild.3").default(version);
 
 /** What one pod asks of its node. Memory is also its limit. */
 const compute = (milliCpu: number, memoryMib: number) =>
@@ -25,10 +33,10 @@ const compute = (milliCpu: number, memoryMib: number) =>
 
 const aws = z
 	.strictObject({
-		accountId: z.string().regex(/^\d{12}$/, { error: "twelve digits, in quotes" }).describe("The AWS account. A run with credentials of another one is refused."),
-		region: z.string().regex(/^[a-z]{2}(-[a-z]+)+-\d$/, { error: "an AWS region, e.g. eu-west-1" }).describe("The AWS region of everything in the stack."),
+		accountId: text(/^\d{12}$/, "twelve digits, in quotes").describe("The AWS account. A run with credentials of another one is refused."),
+		region: text(/^[a-z]{2}(-[a-z]+)+-\d$/, "an AWS region, e.g. eu-west-1").describe("The AWS region of everything in the stack."),
 		availabilityZones: z
-			.array(z.string().regex(/^[a-z]{2,4}[a-z]*\d-az\d$/, { error: "an availability zone's id, e.g. euw1-az1" }))
+			.array(text(/^[a-z]{2,4}[a-z]*\d-az\d$/, "an availability zone's id, e.g. euw1-az1"))
 			.min(2)
 			.max(6)
 			.describe("Availability zone ids (not names: those differ between accounts). Append to grow; never reorder."),
@@ -41,20 +49,42 @@ const aws = z
 const network = z
 	.strictObject({
 		cidr: cidr().default("10.40.0.0/16").describe("Addresses of the VPC, /16 to /20. Cannot change later."),
-		maxAvailabilityZones: whole(2, 6).default(4).describe("Zones the subnets are laid out for, so that adding one moves none. Cannot change later."),
-		natGateways: z.enum(["one", "perZone"]).default("perZone").describe("One NAT gateway is cheaper; one a zone survives the loss of a zone."),
+		maxAvailabilityZones: whole(2, 6)
+			.default(4)
+			.describe("Zones the subnets are laid out for, so that adding one moves none. Cannot change later."),
+		natGateways: z
+			.enum(["one", "perZone"])
+			.default("perZone")
+			.describe("One NAT gateway is cheaper; one a zone survives the loss of a zone."),
 		interfaceEndpoints: z
-			.array(z.enum(["autoscaling", "ec2", "ecr.api", "ecr.dkr", "eks", "eks-auth", "elasticloadbalancing", "kms", "logs", "secretsmanager", "sts"]))
+			.array(
+				z.enum([
+					"autoscaling",
+					"ec2",
+					"ecr.api",
+					"ecr.dkr",
+					"eks",
+					"eks-auth",
+					"elasticloadbalancing",
+					"kms",
+					"logs",
+					"secretsmanager",
+					"sts",
+				]),
+			)
 			.default(["ec2", "ecr.api", "ecr.dkr", "eks-auth", "logs", "sts"])
 			.describe("AWS services reached without leaving the VPC. Each costs by the hour and zone."),
-		flowLogDays: whole(1, 3653).default(90).describe("Days that VPC flow logs are kept."),
+		flowLogDays: logDays().default(90).describe("Days that VPC flow logs are kept."),
 	})
 	.prefault({})
 	.describe("VPC, subnets and ways out.");
 
 const cluster = z
 	.strictObject({
-		version: z.enum(["1.34", "1.35", "1.36"]).default("1.35").describe("Kubernetes version. 1.34 leaves standard support on 2 December 2026, 1.35 on 27 March 2027."),
+		version: z
+			.enum(["1.34", "1.35", "1.36"])
+			.default("1.35")
+			.describe("Kubernetes version. 1.34 leaves standard support on 2 December 2026, 1.35 on 27 March 2027."),
 		publicAccessCidrs: z
 			.array(cidr())
 			.default([])
@@ -63,8 +93,11 @@ const cluster = z
 			.array(z.enum(["api", "audit", "authenticator", "controllerManager", "scheduler"]))
 			.default(["api", "audit", "authenticator", "controllerManager", "scheduler"])
 			.describe("Control-plane logs sent to CloudWatch."),
-		logDays: whole(1, 3653).default(365).describe("Days that control-plane logs are kept."),
-		supportType: z.enum(["STANDARD", "EXTENDED"]).default("STANDARD").describe("What happens when a version's standard support ends: an upgrade, or a higher bill."),
+		logDays: logDays().default(365).describe("Days that control-plane logs are kept."),
+		supportType: z
+			.enum(["STANDARD", "EXTENDED"])
+			.default("STANDARD")
+			.describe("What happens when a version's standard support ends: an upgrade, or a higher bill."),
 		deletionProtection: z.boolean().default(true).describe("AWS refuses to delete the cluster while this is on."),
 		addons: z
 			.strictObject({
@@ -86,7 +119,10 @@ const nodes = z
 	.strictObject({
 		app: z
 			.strictObject({
-				instanceType: z.enum(namesOf(instanceTypes)).default("m7i.2xlarge").describe("EC2 type of the nodes that run the server and the job workers."),
+				instanceType: z
+					.enum(namesOf(instanceTypes))
+					.default("m7i.2xlarge")
+					.describe("EC2 type of the nodes that run the server and the job workers."),
 				min: whole(2, 20).default(2).describe("Fewest nodes."),
 				max: whole(2, 20).default(20).describe("Most nodes. The autoscaler moves between the two."),
 				diskGib: whole(20, 2048).default(80).describe("Root disk, GiB."),
@@ -94,7 +130,10 @@ const nodes = z
 			.prefault({}),
 		system: z
 			.strictObject({
-				instanceType: z.enum(namesOf(instanceTypes)).default("m7i.xlarge").describe("EC2 type of the nodes that run HAProxy, terminals and the cluster's own services."),
+				instanceType: z
+					.enum(namesOf(instanceTypes))
+					.default("m7i.xlarge")
+					.describe("EC2 type of the nodes that run HAProxy, terminals and the cluster's own services."),
 				min: whole(2, 12).default(3).describe("Fewest nodes, all groups together."),
 				max: whole(2, 24).default(6).describe("Most nodes, all groups together."),
 				diskGib: whole(20, 2048).default(80).describe("Root disk, GiB."),
@@ -107,21 +146,26 @@ const nodes = z
 
 const app = z
 	.strictObject({
-		image: z
-			.string()
-			.regex(/^[^\s@]+@sha256:[0-9a-f]{64}$/, { error: "an image by digest: <repository>@sha256:<64 hex digits>" })
+		image: text(/^[^\s@]+@sha256:[0-9a-f]{64}$/, "an image by digest: <repository>@sha256:<64 hex digits>")
 			.optional()
 			.describe("The server's image, by digest. A preview works without one; `pulumi up` does not."),
 		podsPerNode: whole(1, 4).default(2).describe("Pods of the server on each app node."),
-		workersPerPod: whole(workersPerPod.min, workersPerPod.max).default(4).describe("PM2 workers in a pod. Pods x workers is 4 to 8 a node."),
+		workersPerPod: whole(workersPerPod.min, workersPerPod.max)
+			.default(4)
+			.describe("PM2 workers in a pod. Pods x workers is 4 to 8 a node."),
 		pod: compute(3200, 10_240),
 		socketsPerWorker: whole(100, 20_000).default(4000).describe("WebSockets that HAProxy gives one worker at most."),
-		requestsPerWorker: whole(8, 4096).default(128).describe("HTTP requests that HAProxy has under way at one worker; more wait in its queue."),
+		requestsPerWorker: whole(8, 4096)
+			.default(128)
+			.describe("HTTP requests that HAProxy has under way at one worker; more wait in its queue."),
 		cpuTargetPercent: whole(20, 95).default(65).describe("CPU use, of what is requested, that the pod autoscaler aims for."),
 		preStopSeconds: whole(0, 300).default(15).describe("How long a stopping pod still serves while the load balancer forgets it."),
 		drainSeconds: whole(1, 900).default(45).describe("How long a stopping worker may take to finish requests and move its sockets."),
 		terminationGraceSeconds: whole(10, 1800).default(90).describe("When Kubernetes kills a pod that has not stopped."),
-		allowedOrigins: z.array(z.url({ protocol: /^https?$/ })).default([]).describe("Browser origins allowed beside the stack's own."),
+		allowedOrigins: z
+			.array(z.url({ protocol: /^https?$/ }))
+			.default([])
+			.describe("Browser origins allowed beside the stack's own."),
 		retentionMonths: whole(1, 120).default(12).describe("Months of activities and events kept; older partitions are dropped."),
 	})
 	.prefault({})
@@ -153,14 +197,14 @@ const terminals = z
 
 const loadBalancer = z
 	.strictObject({
-		allowedCidrs: z.array(cidr()).default([]).describe("Without a domain: who may reach the load balancer over the internet. Empty: it is internal."),
+		allowedCidrs: z
+			.array(cidr())
+			.default([])
+			.describe("Without a domain: who may reach the load balancer over the internet. Empty: it is internal."),
 		webSockets: whole(100, 1_000_000).default(50_000).describe("WebSockets held while one HAProxy is away."),
-		stickyKey: z
-			.string()
-			.min(16)
-			.max(64)
-			.regex(/^[\w.-]+$/, { error: "letters, digits, `.`, `_` and `-`" })
-			.describe("Makes every worker's sticky cookie. Not a secret; the same on every HAProxy. A change moves every client once."),
+		stickyKey: text(/^[\w.-]{16,64}$/, "16 to 64 letters, digits, `.`, `_` or `-`").describe(
+			"Makes every worker's sticky cookie. Not a secret; the same on every HAProxy. A change moves every client once.",
+		),
 		haproxy: z
 			.strictObject({
 				replicas: whole(2, 12).default(3).describe("HAProxy pods, each on a node of its own."),
@@ -193,7 +237,9 @@ const loadBalancer = z
 				headerSeconds: whole(1, 60).default(10).describe("How long a client may take to send its request's headers."),
 			})
 			.prefault({}),
-		webAclRequestsPerFiveMinutes: whole(100, 2_000_000_000).default(300_000).describe("Requests from one address in five minutes before the web ACL blocks it."),
+		webAclRequestsPerFiveMinutes: whole(100, 2_000_000_000)
+			.default(300_000)
+			.describe("Requests from one address in five minutes before the web ACL blocks it."),
 		accessLogDays: whole(1, 3653).default(90).describe("Days that access logs are kept."),
 		deletionProtection: z.boolean().default(true).describe("AWS refuses to delete the load balancer while this is on."),
 	})
@@ -203,11 +249,13 @@ const domain = z
 	.strictObject({
 		name: z.hostname().describe("The name users type. Its certificate and DNS records are made here."),
 		alternativeNames: z.array(z.hostname()).default([]).describe("More names on the same certificate."),
-		hostedZoneId: z.string().regex(/^Z[A-Z0-9]+$/, { error: "a Route 53 hosted zone id, e.g. Z0123456789ABCDEFGHIJ" }).describe("The public hosted zone that holds the names."),
+		hostedZoneId: text(/^Z[A-Z0-9]+$/, "a Route 53 hosted zone id, e.g. Z0123456789ABCDEFGHIJ").describe(
+			"The public hosted zone that holds the names.",
+		),
 	})
 	.describe("The public name. With it: HTTPS only and a web ACL. Without it: HTTP, internal or limited to allowedCidrs.");
 
-const redisGroup = (nodeType: keyof typeof cacheNodeTypes, replicas: number, snapshotDays: number) =>
+const redisGroup = (nodeType: CacheNodeType, replicas: number, snapshotDays: number) =>
 	z
 		.strictObject({
 			nodeType: z.enum(namesOf(cacheNodeTypes)).default(nodeType).describe("ElastiCache node type."),
@@ -218,8 +266,14 @@ const redisGroup = (nodeType: keyof typeof cacheNodeTypes, replicas: number, sna
 
 const redis = z
 	.strictObject({
-		engine: z.enum(["redis", "valkey"]).default("redis").describe("Valkey is cheaper; a change upgrades in place and there is no way back."),
+		engine: z
+			.enum(["redis", "valkey"])
+			.default("redis")
+			.describe("Valkey is cheaper; a change upgrades in place and there is no way back."),
 		version: z.enum(["7.1", "7.2", "8.0", "8.1", "8.2"]).default("7.1").describe("Redis stops at 7.1; Valkey has 7.2 and 8.0 to 8.2."),
+		snapshotWindow: dailyWindow().default("01:00-02:00").describe("When snapshots are taken, UTC."),
+		maintenanceWindow: weeklyWindow().default("sun:04:00-sun:05:00").describe("When AWS may maintain the nodes, UTC."),
+		logDays: logDays().default(30).describe("Days that slow commands are kept in CloudWatch."),
 		state: redisGroup("cache.r7g.large", 1, 7).describe("Sessions, streams, queues, terminal routing: never evicted."),
 		cache: redisGroup("cache.r7g.large", 1, 1).describe("API responses: the least recently used goes first."),
 	})
@@ -229,12 +283,18 @@ const redis = z
 const postgres = z
 	.strictObject({
 		version: z.enum(["16", "17", "18"]).default("17").describe("PostgreSQL major version. Minor ones follow by themselves."),
-		instanceClass: z.enum(namesOf(databaseClasses)).default("db.r7g.xlarge").describe("RDS instance class of the primary and of every replica."),
+		instanceClass: z
+			.enum(namesOf(databaseClasses))
+			.default("db.r7g.xlarge")
+			.describe("RDS instance class of the primary and of every replica."),
 		storageGib: whole(20, 65_536).default(200).describe("Storage at first, GiB."),
 		maxStorageGib: whole(20, 65_536).default(1000).describe("How far storage may grow by itself, GiB."),
 		multiAz: z.boolean().default(true).describe("A synchronous standby in another zone takes over when the primary fails."),
 		replicas: whole(0, 5).default(2).describe("Read replicas."),
 		backupDays: whole(0, 35).default(14).describe("Days back to which the database can be restored, to the second."),
+		backupWindow: dailyWindow().default("01:00-02:00").describe("When backups are taken, UTC."),
+		maintenanceWindow: weeklyWindow().default("sun:03:00-sun:04:00").describe("When AWS may maintain the instances, UTC."),
+		logDays: logDays().default(90).describe("Days that the database's logs are kept in CloudWatch."),
 		deletionProtection: z.boolean().default(true).describe("AWS refuses to delete the database while this is on."),
 		advancedInsights: z.boolean().default(false).describe("Database Insights in its advanced, paid mode."),
 		poolPrimary: whole(1, 50).default(4).describe("Connections one worker opens to the primary at most."),
@@ -245,7 +305,9 @@ const postgres = z
 
 const secrets = z
 	.strictObject({
-		databaseVersion: whole(1, 9999).default(1).describe("Raise by one to rotate the database password. Two roles alternate, so nothing is cut off."),
+		databaseVersion: whole(1, 9999)
+			.default(1)
+			.describe("Raise by one to rotate the database password. Two roles alternate, so nothing is cut off."),
 		redisVersion: whole(1, 9999).default(1).describe("Raise by one to rotate the Redis passwords."),
 		sessionVersion: whole(1, 9999).default(1).describe("Raise by one to rotate the key that signs sessions. The previous one stays valid."),
 		recoveryDays: whole(7, 30).default(30).describe("Days in which a deleted secret or key can be brought back."),
@@ -255,11 +317,14 @@ const secrets = z
 
 /** One value for each section of a stack file. */
 export const sections = {
-	environment: z.enum(["development", "production"]).describe("Production insists on a domain, three zones, standbys, backups and protection."),
-	delivery: z.enum(["pulumi", "gitops"]).default("pulumi").describe("Who applies the app's Kubernetes objects: `pulumi up`, or a GitOps pipeline from `flowctl render`."),
-	imageRegistry: z
-		.string()
-		.regex(/^[a-z0-9.-]+(:\d+)?(\/[a-z0-9._/-]+)?$/, { error: "a registry, e.g. mirror.example.com/docker" })
+	environment: z
+		.enum(["development", "production"])
+		.describe("Production insists on a domain, three zones, standbys, backups and protection."),
+	delivery: z
+		.enum(["pulumi", "gitops"])
+		.default("pulumi")
+		.describe("Who applies the app's Kubernetes objects: `pulumi up`, or a GitOps pipeline from `flowctl render`."),
+	imageRegistry: text(/^[a-z0-9.-]+(:\d+)?(\/[a-z0-9._/-]+)?$/, "a registry, e.g. mirror.example.com/docker")
 		.optional()
 		.describe("A mirror that holds the third-party images, put before their names."),
 	aws,

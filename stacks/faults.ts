@@ -51,8 +51,8 @@ export function shown(value: unknown): string {
 
 function allowed(issue: Issue, schema: JsonSchema | undefined): string {
 	if (issue.code === "invalid_value") return oneOf(issue.values.map(shown));
-	if (issue.code === "custom") return issue.message;
-	if (issue.code === "invalid_format" && !issue.message.startsWith("Invalid")) return issue.message;
+	// A form of our own words; zod's own begin so.
+	if (!/^(Invalid|Too) /.test(issue.message)) return issue.message;
 	if (schema?.enum) return oneOf(schema.enum.map(shown));
 	const { type, minimum, maximum, minItems, maxItems, minLength, maxLength, format } = schema ?? {};
 	const range = (unit: string, min: number | undefined, max: number | undefined) =>
@@ -88,5 +88,8 @@ function schemaAt(schema: JsonSchema, path: readonly PropertyKey[]): JsonSchema 
 }
 
 function valueAt(value: unknown, path: readonly PropertyKey[]): unknown {
-	return path.reduce<unknown>((here, key) => (typeof here === "object" && here !== null ? (here as Record<PropertyKey, unknown>)[key] : undefined), value);
+	return path.reduce<unknown>(
+		(here, key) => (typeof here === "object" && here !== null ? (here as Record<PropertyKey, unknown>)[key] : undefined),
+		value,
+	);
 }

@@ -100,7 +100,10 @@ function readStackFile(stack: string, root: string): string {
 			{
 				at: file,
 				what: "there is no such file",
-				fix: known.length > 0 ? `${meant ? `did you mean "${meant}"? ` : ""}stacks here: ${known.join(", ")}` : `run the command in the project's folder: ${root} holds no stack file`,
+				fix:
+					known.length > 0
+						? `${meant ? `did you mean "${meant}"? ` : ""}stacks here: ${known.join(", ")}`
+						: `run the command in the project's folder: ${root} holds no stack file`,
 			},
 		]);
 	}
@@ -146,7 +149,9 @@ function readSections(file: string, text: string): { raw: Record<string, unknown
 	const faults: Fault[] = [];
 	const raw: Record<string, unknown> = {};
 	if (!isMap(document.contents) || typeof content !== "object") {
-		throw new UserError(`${file} is not a stack file`, [{ at: file, what: "its top is not a group of settings", fix: 'begin with "config:" and put the settings below it' }]);
+		throw new UserError(`${file} is not a stack file`, [
+			{ at: file, what: "its top is not a group of settings", fix: 'begin with "config:" and put the settings below it' },
+		]);
 	}
 	const top = content as Record<string, unknown>;
 	for (const key of Object.keys(top)) {
@@ -154,16 +159,27 @@ function readSections(file: string, text: string): { raw: Record<string, unknown
 	}
 	const config = top.config;
 	if (typeof config !== "object" || config === null || Array.isArray(config)) {
-		faults.push({ at: "config", what: config === undefined || config === null ? "is missing" : "is not a group of settings", fix: `put the settings below "config:", each as ${PROJECT}:<section>` });
+		faults.push({
+			at: "config",
+			what: config === undefined || config === null ? "is missing" : "is not a group of settings",
+			fix: `put the settings below "config:", each as ${PROJECT}:<section>`,
+		});
 	} else {
 		for (const [key, value] of Object.entries(config)) {
 			const [namespace, ...rest] = key.split(":");
 			const section = rest.join(":");
 			if (namespace === PROJECT && section) {
-				if (isEncrypted(value)) faults.push({ at: key, what: "is encrypted", why: "settings hold no secrets: those are generated", fix: "give it in clear" });
+				if (isEncrypted(value))
+					faults.push({ at: key, what: "is encrypted", why: "settings hold no secrets: those are generated", fix: "give it in clear" });
 				else raw[section] = value ?? undefined;
 			} else if (!OTHER_NAMESPACES.includes(namespace ?? "")) {
-				faults.push(unknownSetting(pathOf("config", [key]), key, Object.keys(sections).map((name) => `${PROJECT}:${name}`)));
+				faults.push(
+					unknownSetting(
+						pathOf("config", [key]),
+						key,
+						Object.keys(sections).map((name) => `${PROJECT}:${name}`),
+					),
+				);
 			}
 		}
 	}

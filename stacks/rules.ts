@@ -18,7 +18,6 @@ const ALB_ADDRESSES = 8;
 /** Connections of the migration Job, of maintenance and of a person who looks. */
 const SPARE_CONNECTIONS = 20;
 
-
 export const rules = {
 	production: ({ environment, aws, domain, cluster, loadBalancer, postgres, redis }) => {
 		if (environment !== "production") return [];
@@ -26,7 +25,13 @@ export const rules = {
 		const demand = (holds: boolean, at: string, what: string, why: string, fix: string) => {
 			if (!holds) faults.push({ at, what, why, fix });
 		};
-		demand(domain !== undefined, "domain", "is missing", "production serves HTTPS only, and a certificate needs a name", "give domain.name and domain.hostedZoneId");
+		demand(
+			domain !== undefined,
+			"domain",
+			"is missing",
+			"production serves HTTPS only, and a certificate needs a name",
+			"give domain.name and domain.hostedZoneId",
+		);
 		demand(
 			aws.availabilityZones.length >= 3,
 			"aws.availabilityZones",
@@ -34,9 +39,27 @@ export const rules = {
 			"production keeps its capacity when a zone is lost, which takes three",
 			"list at least three zone ids",
 		);
-		demand(postgres.multiAz, "postgres.multiAz", "is false", "without a standby the database is down until it is restored by hand", "set it to true");
-		demand(postgres.backupDays >= 7, "postgres.backupDays", `is ${postgres.backupDays}`, "a mistake may be noticed a week later", "set it to 7 or more");
-		demand(redis.state.replicas >= 1, "redis.state.replicas", "is 0", "without a replica there is nothing to fail over to", "set it to 1 or more");
+		demand(
+			postgres.multiAz,
+			"postgres.multiAz",
+			"is false",
+			"without a standby the database is down until it is restored by hand",
+			"set it to true",
+		);
+		demand(
+			postgres.backupDays >= 7,
+			"postgres.backupDays",
+			`is ${postgres.backupDays}`,
+			"a mistake may be noticed a week later",
+			"set it to 7 or more",
+		);
+		demand(
+			redis.state.replicas >= 1,
+			"redis.state.replicas",
+			"is 0",
+			"without a replica there is nothing to fail over to",
+			"set it to 1 or more",
+		);
 		for (const [at, protectedNow] of [
 			["postgres.deletionProtection", postgres.deletionProtection],
 			["loadBalancer.deletionProtection", loadBalancer.deletionProtection],
@@ -52,7 +75,11 @@ export const rules = {
 		const prefix = zoneIdPrefix(region);
 		for (const [index, zone] of availabilityZones.entries()) {
 			if (!zone.startsWith(`${prefix}-az`)) {
-				faults.push({ at: `aws.availabilityZones[${index}]`, what: `"${zone}" is not in ${region}`, fix: `use ids that begin with ${prefix}-az` });
+				faults.push({
+					at: `aws.availabilityZones[${index}]`,
+					what: `"${zone}" is not in ${region}`,
+					fix: `use ids that begin with ${prefix}-az`,
+				});
 			}
 			if (availabilityZones.indexOf(zone) !== index) {
 				faults.push({ at: `aws.availabilityZones[${index}]`, what: `"${zone}" is listed twice`, fix: "list each zone once" });
@@ -97,11 +124,15 @@ export const rules = {
 		const faults: Fault[] = [];
 		for (const pool of ["app", "system"] as const) {
 			const { min, max } = nodes[pool];
-			if (min > max) faults.push({ at: `nodes.${pool}.min`, what: `is ${min}, above nodes.${pool}.max, which is ${max}`, fix: "make min at most max" });
+			if (min > max)
+				faults.push({ at: `nodes.${pool}.min`, what: `is ${min}, above nodes.${pool}.max, which is ${max}`, fix: "make min at most max" });
 		}
 		const zones = aws.availabilityZones.length;
 		const { groupPerZone, min, max } = nodes.system;
-		for (const [size, count] of [["min", min], ["max", max]] as const) {
+		for (const [size, count] of [
+			["min", min],
+			["max", max],
+		] as const) {
 			if (groupPerZone && count % zones !== 0) {
 				faults.push({
 					at: `nodes.system.${size}`,
@@ -164,24 +195,67 @@ export const rules = {
 		const grace = (at: string, given: number, needs: number, parts: string): Fault[] =>
 			given > needs
 				? []
-				: [{ at: `${at}.terminationGraceSeconds`, what: `is ${given} s, but stopping takes up to ${needs} s (${parts})`, why: "Kubernetes would kill the pod before it has let go of its work", fix: `set it above ${needs}` }];
+				: [
+						{
+							at: `${at}.terminationGraceSeconds`,
+							what: `is ${given} s, but stopping takes up to ${needs} s (${parts})`,
+							why: "Kubernetes would kill the pod before it has let go of its work",
+							fix: `set it above ${needs}`,
+						},
+					];
 		const margin = seconds.killMargin;
 		const forget = DNS_TTL_SECONDS + haproxy.resolveSeconds + haproxy.holdSeconds;
 		const notice = healthCheck.intervalSeconds * healthCheck.unhealthyThreshold + healthCheck.timeoutSeconds;
 		return [
-			...grace("app", app.terminationGraceSeconds, app.preStopSeconds + app.drainSeconds + margin, `preStop ${app.preStopSeconds} + drain ${app.drainSeconds} + ${margin}`),
+			...grace(
+				"app",
+				app.terminationGraceSeconds,
+				app.preStopSeconds + app.drainSeconds + margin,
+				`preStop ${app.preStopSeconds} + drain ${app.drainSeconds} + ${margin}`,
+			),
 			...grace("jobs", jobs.terminationGraceSeconds, jobs.drainSeconds + margin, `drain ${jobs.drainSeconds} + ${margin}`),
-			...grace("terminals", terminals.terminationGraceSeconds, terminals.drainSeconds + margin, `drain ${terminals.drainSeconds} + ${margin}`),
-			...grace("loadBalancer.haproxy", haproxy.terminationGraceSeconds, haproxy.preStopSeconds + haproxy.hardStopSeconds, `preStop ${haproxy.preStopSeconds} + hard stop ${haproxy.hardStopSeconds}`),
+			...grace(
+				"terminals",
+				terminals.terminationGraceSeconds,
+				terminals.drainSeconds + margin,
+				`drain ${terminals.drainSeconds} + ${margin}`,
+			),
+			...grace(
+				"loadBalancer.haproxy",
+				haproxy.terminationGraceSeconds,
+				haproxy.preStopSeconds + haproxy.hardStopSeconds,
+				`preStop ${haproxy.preStopSeconds} + hard stop ${haproxy.hardStopSeconds}`,
+			),
 			...(app.preStopSeconds >= forget
 				? []
-				: [{ at: "app.preStopSeconds", what: `is ${app.preStopSeconds} s, but HAProxy may use a stopping pod for ${forget} s more`, why: `that is DNS ${DNS_TTL_SECONDS} + look-up ${haproxy.resolveSeconds} + hold ${haproxy.holdSeconds}`, fix: `set it to ${forget} or more` }]),
+				: [
+						{
+							at: "app.preStopSeconds",
+							what: `is ${app.preStopSeconds} s, but HAProxy may use a stopping pod for ${forget} s more`,
+							why: `that is DNS ${DNS_TTL_SECONDS} + look-up ${haproxy.resolveSeconds} + hold ${haproxy.holdSeconds}`,
+							fix: `set it to ${forget} or more`,
+						},
+					]),
 			...(haproxy.preStopSeconds >= notice
 				? []
-				: [{ at: "loadBalancer.haproxy.preStopSeconds", what: `is ${haproxy.preStopSeconds} s, but the ALB notices after up to ${notice} s`, why: `that is ${healthCheck.unhealthyThreshold} checks ${healthCheck.intervalSeconds} s apart and one time-out`, fix: `set it to ${notice} or more` }]),
+				: [
+						{
+							at: "loadBalancer.haproxy.preStopSeconds",
+							what: `is ${haproxy.preStopSeconds} s, but the ALB notices after up to ${notice} s`,
+							why: `that is ${healthCheck.unhealthyThreshold} checks ${healthCheck.intervalSeconds} s apart and one time-out`,
+							fix: `set it to ${notice} or more`,
+						},
+					]),
 			...(healthCheck.timeoutSeconds < healthCheck.intervalSeconds
 				? []
-				: [{ at: "loadBalancer.healthCheck.timeoutSeconds", what: `is ${healthCheck.timeoutSeconds} s, not below the interval, ${healthCheck.intervalSeconds} s`, why: "AWS refuses it", fix: `set it below ${healthCheck.intervalSeconds}` }]),
+				: [
+						{
+							at: "loadBalancer.healthCheck.timeoutSeconds",
+							what: `is ${healthCheck.timeoutSeconds} s, not below the interval, ${healthCheck.intervalSeconds} s`,
+							why: "AWS refuses it",
+							fix: `set it below ${healthCheck.intervalSeconds}`,
+						},
+					]),
 		];
 	},
 
@@ -191,32 +265,70 @@ export const rules = {
 		return [
 			...(held >= webSockets
 				? []
-				: [{ at: "loadBalancer.haproxy.maxConnections", what: `is ${haproxy.maxConnections}: ${haproxy.replicas - 1} HAProxies hold ${held} connections while one is away`, why: `loadBalancer.webSockets asks for ${webSockets}`, fix: `set it to ${Math.ceil(webSockets / (haproxy.replicas - 1))} or more, or add replicas` }]),
+				: [
+						{
+							at: "loadBalancer.haproxy.maxConnections",
+							what: `is ${haproxy.maxConnections}: ${haproxy.replicas - 1} HAProxies hold ${held} connections while one is away`,
+							why: `loadBalancer.webSockets asks for ${webSockets}`,
+							fix: `set it to ${Math.ceil(webSockets / (haproxy.replicas - 1))} or more, or add replicas`,
+						},
+					]),
 			...(workers * app.socketsPerWorker >= webSockets
 				? []
-				: [{ at: "app.socketsPerWorker", what: `is ${app.socketsPerWorker}: ${workers} workers hold ${workers * app.socketsPerWorker} WebSockets at most`, why: `loadBalancer.webSockets asks for ${webSockets}`, fix: `set it to ${Math.ceil(webSockets / workers)} or more, or raise nodes.app.max` }]),
+				: [
+						{
+							at: "app.socketsPerWorker",
+							what: `is ${app.socketsPerWorker}: ${workers} workers hold ${workers * app.socketsPerWorker} WebSockets at most`,
+							why: `loadBalancer.webSockets asks for ${webSockets}`,
+							fix: `set it to ${Math.ceil(webSockets / workers)} or more, or raise nodes.app.max`,
+						},
+					]),
 		];
 	},
 
 	redisVersions: ({ environment, redis: { engine, version, cache } }) => {
 		const faults: Fault[] = [];
 		if ((engine === "redis") !== (version === "7.1")) {
-			faults.push({ at: "redis.version", what: `is ${version}, which ${engine} does not have`, why: "Redis stops at 7.1; Valkey starts at 7.2", fix: engine === "redis" ? 'set it to "7.1", or redis.engine to valkey' : 'set it to "7.2" or an 8.x' });
+			faults.push({
+				at: "redis.version",
+				what: `is ${version}, which ${engine} does not have`,
+				why: "Redis stops at 7.1; Valkey starts at 7.2",
+				fix: engine === "redis" ? 'set it to "7.1", or redis.engine to valkey' : 'set it to "7.2" or an 8.x',
+			});
 		}
 		if (environment === "production" && cache.replicas === 0) {
-			faults.push({ at: "redis.cache.replicas", what: "is 0", why: "production keeps its cache when a zone is lost, or the database takes all of its load", fix: "set it to 1 or more" });
+			faults.push({
+				at: "redis.cache.replicas",
+				what: "is 0",
+				why: "production keeps its cache when a zone is lost, or the database takes all of its load",
+				fix: "set it to 1 or more",
+			});
 		}
 		return faults;
 	},
 
 	replicasNeedBackups: ({ postgres: { replicas, backupDays } }) =>
 		replicas > 0 && backupDays === 0
-			? [{ at: "postgres.backupDays", what: `is 0, with ${replicas} read replica${replicas > 1 ? "s" : ""}`, why: "RDS makes replicas from backups, and refuses them without", fix: "set it to 1 or more, or postgres.replicas to 0" }]
+			? [
+					{
+						at: "postgres.backupDays",
+						what: `is 0, with ${replicas} read replica${replicas > 1 ? "s" : ""}`,
+						why: "RDS makes replicas from backups, and refuses them without",
+						fix: "set it to 1 or more, or postgres.replicas to 0",
+					},
+				]
 			: [],
 
 	storage: ({ postgres: { storageGib, maxStorageGib } }) =>
 		maxStorageGib < storageGib * 1.1
-			? [{ at: "postgres.maxStorageGib", what: `is ${maxStorageGib}, less than a tenth above storageGib, which is ${storageGib}`, why: "RDS refuses a limit that leaves no room to grow", fix: `set it to ${Math.ceil(storageGib * 1.1)} or more` }]
+			? [
+					{
+						at: "postgres.maxStorageGib",
+						what: `is ${maxStorageGib}, less than a tenth above storageGib, which is ${storageGib}`,
+						why: "RDS refuses a limit that leaves no room to grow",
+						fix: `set it to ${Math.ceil(storageGib * 1.1)} or more`,
+					},
+				]
 			: [],
 
 	databaseConnections: (config) => {
@@ -235,7 +347,10 @@ export const rules = {
 				},
 			];
 		};
-		return [...check("postgres.poolPrimary", "the primary", poolPrimary), ...(replicas > 0 ? check("postgres.poolReplica", "each replica", poolReplica) : [])];
+		return [
+			...check("postgres.poolPrimary", "the primary", poolPrimary),
+			...(replicas > 0 ? check("postgres.poolReplica", "each replica", poolReplica) : []),
+		];
 	},
 } satisfies Record<string, Rule>;
 
@@ -247,13 +362,23 @@ function connectingProcesses({ nodes, app, jobs }: StackConfig): number {
 function addressFaults({ aws, network, nodes }: StackConfig): Fault[] {
 	const size = Number(network.cidr.split("/")[1]);
 	if (size < 16 || size > 20) {
-		return [{ at: "network.cidr", what: `"${network.cidr}" is a /${size}`, why: "subnets for every tier and zone fit into a /16 to a /20", fix: "take a block between /16 and /20" }];
+		return [
+			{
+				at: "network.cidr",
+				what: `"${network.cidr}" is a /${size}`,
+				why: "subnets for every tier and zone fit into a /16 to a /20",
+				fix: "take a block between /16 and /20",
+			},
+		];
 	}
 	const zones = new Set(aws.availabilityZones).size;
 	if (zones < aws.availabilityZones.length || zones > network.maxAvailabilityZones) return []; // reported by `zones`: there is no plan
 	const plan = planSubnets({ cidr: network.cidr, zones: aws.availabilityZones, maxZones: network.maxAvailabilityZones });
 	const aZone = (count: number, { maxAddresses }: { maxAddresses: number }) => Math.ceil(count / zones) * maxAddresses;
-	const needed = aZone(nodes.app.max, instanceTypes[nodes.app.instanceType]) + aZone(nodes.system.max, instanceTypes[nodes.system.instanceType]) + network.interfaceEndpoints.length;
+	const needed =
+		aZone(nodes.app.max, instanceTypes[nodes.app.instanceType]) +
+		aZone(nodes.system.max, instanceTypes[nodes.system.instanceType]) +
+		network.interfaceEndpoints.length;
 	const faults: Fault[] = [];
 	const check = (tier: "public" | "private", want: number, whom: string) => {
 		const { cidr } = plan[tier][0] as { cidr: string };
@@ -272,7 +397,18 @@ function addressFaults({ aws, network, nodes }: StackConfig): Fault[] {
 
 /** `eu-west-1` -> `euw1`, `ap-southeast-2` -> `apse2`: how AWS names a region in zone ids. https://docs.aws.amazon.com/global-infrastructure/latest/regions/az-ids.html */
 function zoneIdPrefix(region: string): string {
-	const letters: Record<string, string> = { northeast: "ne", northwest: "nw", southeast: "se", southwest: "sw", north: "n", south: "s", east: "e", west: "w", central: "c", gov: "g" };
+	const letters: Record<string, string> = {
+		northeast: "ne",
+		northwest: "nw",
+		southeast: "se",
+		southwest: "sw",
+		north: "n",
+		south: "s",
+		east: "e",
+		west: "w",
+		central: "c",
+		gov: "g",
+	};
 	return region
 		.split("-")
 		.map((word) => letters[word] ?? word)

@@ -1,0 +1,357 @@
+/** What the stack has on AWS: the settings of each infra component, and what the cluster's objects need to know of them. */
+import { Provider } from "@pulumi/aws/provider.js";
+import type * as pulumi from "@pulumi/pulumi";
+import { redisKeys } from "../app/contract.ts";
+import type { Endpoint } from "../core/endpoint.ts";
+import { nameOf } from "../core/names.ts";
+import { Cache } from "../infra/cache.ts";
+import { Cluster } from "../infra/cluster.ts";
+import { ClusterAddons } from "../infra/cluster-addons.ts";
+import { Database } from "../infra/database.ts";
+import { Keys } from "../infra/keys.ts";
+import { LoadBalancer, type LoadBalancerScheme } from "../infra/load-balancer.ts";
+import { Network } from "../infra/network.ts";
+import { NodeGroup } from "../infra/node-group.ts";
+import { Registry } from "../infra/registry.ts";
+import { AlternatingLoginSecret, LoginSecret, SigningKeySecret } from "../infra/secrets.ts";
+import type { SubnetPlan } from "../infra/subnet-plan.ts";
+import type { StackConfig } from "./config.ts";
+
+/** HAProxy's port on every node it runs on: the ALB's only way in. In Kubernetes' range for such ports. */
+export const NODE_PORT = 30_080;
+
+/** HAProxy's answer to the ALB's health checks. */
+export const MONITOR_PATH = "/haproxy-health";
+
+const DATABASE_NAME = "agentic_flow";
+
+/** Images of the server that the registry keeps. */
+const KEPT_IMAGES = 50;
+
+/** Pub/sub, streams, scripts and the data types, on the application's own keys; nothing that looks at or changes the whole server. */
+const onKeys = (prefix: string) => `on ~${prefix}* &${prefix}* +@all -@admin -@dangerous +info +client|list`;
+
+/** What the rest of the stack takes from AWS. */
+export interface Cloud {
+	readonly prefix: string;
+	readonly provider: Provider;
+	readonly subnets: SubnetPlan;
+	readonly cluster: Cluster;
+	/** What pods wait for: nodes, names, volumes, metrics. */
+	readonly ready: readonly pulumi.Resource[];
+	readonly registry: Registry;
+	readonly loadBalancer: LoadBalancer;
+	readonly redisState: Endpoint<pulumi.Output<string>>;
+	readonly redisCache: Endpoint<pulumi.Output<string>>;
+	readonly postgres: Database;
+	readonly secrets: Secrets;
+}
+
+export interface Secrets {
+	readonly postgresAdmin: LoginSecret;
+	readonly postgres: AlternatingLoginSecret;
+	readonly redisState: LoginSecret;
+	readonly redisTerminals: LoginSecret;
+	readonly redisCache: LoginSecret;
+	readonly session: SigningKeySecret;
+}
+
+/** Everything on AWS, in the order in which it can exist. */
+export function createCloud(config: StackConfig, stack: string): Cloud {
+	const prefix = nameOf(["agentic-flow", stack], 32);
+	const { accountId, region } = config.aws;
+	const tags = { project: "agentic-flow", stack, ...config.aws.tags };
+	const provider = new Provider("aws", { region, allowedAccountIds: [accountId], defaultTags: { tags } });
+	const protect = config.environment === "production";
+	const stackwide: Stackwide = { config, prefix, accountId, region, protect, tags, opts: { provider } };
+
+	const keys = new Keys("keys", { prefix, accountId, region, protect, deletionWindowDays: config.secrets.recoveryDays }, stackwide.opts);
+	const network = createNetwork(stackwide, keys);
+	const registry = new Registry(
+		"registry",
+		{ prefix, accountId, region, keyArn: keys.arns.registry, keepImages: KEPT_IMAGES, protect },
+		stackwide.opts,
+	);
+	const cluster = createCluster(stackwide, keys, network);
+	const groups = createNodeGroups(stackwide, keys, network, cluster);
+	const addons = createAddons(stackwide, keys, cluster, groups);
+	const secrets = createSecrets(stackwide, keys);
+	return {
+		prefix,
+		provider,
+		subnets: network.plan,
+		cluster,
+		ready: [...groups.map(({ nodes }) => nodes), ...addons.ready],
+		registry,
+		loadBalancer: createLoadBalancer(stackwide, network, cluster, groups),
+		redisState: createRedis(stackwide, keys, network, cluster, "state", [
+			userOf(secrets.redisState, redisKeys.all),
+			userOf(secrets.redisTerminals, redisKeys.terminals),
+		]),
+		redisCache: createRedis(stackwide, keys, network, cluster, "cache", [userOf(secrets.redisCache, redisKeys.all)]),
+		postgres: createPostgres(stackwide, keys, network, cluster, secrets),
+		secrets,
+	};
+}
+
+interface Stackwide {
+	readonly config: StackConfig;
+	readonly prefix: string;
+	readonly accountId: string;
+	readonly region: string;
+	readonly protect: boolean;
+	readonly tags: Readonly<Record<string, string>>;
+	readonly opts: pulumi.ComponentResourceOptions;
+}
+
+interface Group {
+	readonly name: string;
+	readonly pool: "app" | "system";
+	readonly nodes: NodeGroup;
+}
+
+function createNetwork({ config, prefix, accountId, region, protect, opts }: Stackwide, keys: Keys): Network {
+	const { network, aws } = config;
+	return new Network(
+		"network",
+		{
+			prefix,
+			accountId,
+			region,
+			clusterName: prefix,
+			cidr: network.cidr,
+			zones: aws.availabilityZones,
+			maxZones: network.maxAvailabilityZones,
+			natGateways: network.natGateways,
+			interfaceEndpoints: network.interfaceEndpoints,
+			flowLogRetentionDays: network.flowLogDays,
+			logsKeyArn: keys.arns.logs,
+			protect,
+		},
+		opts,
+	);
+}
+
+function createCluster({ config, prefix, accountId, region, protect, opts }: Stackwide, keys: Keys, network: Network): Cluster {
+	const { cluster, aws } = config;
+	return new Cluster(
+		"cluster",
+		{
+			prefix,
+			name: prefix,
+			accountId,
+			region,
+			version: cluster.version,
+			subnetIds: network.privateSubnetIds,
+			endpointPublicCidrs: cluster.publicAccessCidrs,
+			logTypes: cluster.logTypes,
+			logRetentionDays: cluster.logDays,
+			secretsKeyArn: keys.arns.cluster,
+			logsKeyArn: keys.arns.logs,
+			deployRoleArn: aws.deployRoleArn,
+			adminRoleArns: aws.adminRoleArns,
+			supportType: cluster.supportType,
+			deletionProtection: cluster.deletionProtection,
+			addonVersions: cluster.addons,
+			protect,
+		},
+		opts,
+	);
+}
+
+/** One group for the app, and one or one a zone for the system. */
+function createNodeGroups({ config, prefix, tags, opts }: Stackwide, keys: Keys, network: Network, cluster: Cluster): Group[] {
+	const { nodes, aws, cluster: settings } = config;
+	const zones = aws.availabilityZones.map((zone, index) => ({ zone, subnetId: network.privateSubnetIds[index] as pulumi.Output<string> }));
+	const group = (pool: Group["pool"], name: string, within: typeof zones, shares: number): Group => ({
+		name,
+		pool,
+		nodes: new NodeGroup(
+			`nodes-${name}`,
+			{
+				prefix,
+				pool,
+				group: name,
+				clusterName: cluster.createdName,
+				version: settings.version,
+				instanceType: nodes[pool].instanceType,
+				diskGib: nodes[pool].diskGib,
+				min: nodes[pool].min / shares,
+				max: nodes[pool].max / shares,
+				maxUnavailable: 1,
+				zones: within.map(({ zone }) => zone),
+				subnetIds: within.map(({ subnetId }) => subnetId),
+				disksKeyArn: keys.arns.disks,
+				tags,
+			},
+			{ ...opts, dependsOn: [...cluster.beforeNodes] },
+		),
+	});
+	const system = nodes.system.groupPerZone
+		? zones.map((zone) => group("system", `system-${zone.zone}`, [zone], zones.length))
+		: [group("system", "system", zones, 1)];
+	return [group("app", "app", zones, 1), ...system];
+}
+
+function createAddons(
+	{ config, prefix, accountId, region, tags, opts }: Stackwide,
+	keys: Keys,
+	cluster: Cluster,
+	groups: readonly Group[],
+): ClusterAddons {
+	return new ClusterAddons(
+		"addons",
+		{ prefix, accountId, region, clusterName: cluster.name, addonVersions: config.cluster.addons, disksKeyArn: keys.arns.disks, tags },
+		{ ...opts, dependsOn: groups.filter(({ pool }) => pool === "system").map(({ nodes }) => nodes) },
+	);
+}
+
+function createSecrets({ config, prefix, protect, opts }: Stackwide, keys: Keys): Secrets {
+	const { databaseVersion, redisVersion, sessionVersion, recoveryDays } = config.secrets;
+	const common = (purpose: string, version: number) => ({ prefix, purpose, version, keyArn: keys.arns.secrets, recoveryDays, protect });
+	const login = (purpose: string, version: number, username: string) =>
+		new LoginSecret(`secret-${purpose}`, { ...common(purpose, version), username }, opts);
+	return {
+		postgresAdmin: login("postgres-admin", databaseVersion, "platform_admin"),
+		postgres: new AlternatingLoginSecret(
+			"secret-postgres",
+			{ ...common("postgres", databaseVersion), usernames: { odd: "app_a", even: "app_b" } },
+			opts,
+		),
+		redisState: login("redis-state", redisVersion, "app"),
+		redisTerminals: login("redis-terminals", redisVersion, "terminals"),
+		redisCache: login("redis-cache", redisVersion, "app"),
+		session: new SigningKeySecret("secret-session", common("session", sessionVersion), opts),
+	};
+}
+
+function userOf({ username, password, previousPassword }: LoginSecret, keyPrefix: string) {
+	return { name: username, accessString: onKeys(keyPrefix), passwords: [password, previousPassword] };
+}
+
+function createRedis(
+	{ config, prefix, protect, opts }: Stackwide,
+	keys: Keys,
+	network: Network,
+	cluster: Cluster,
+	role: "state" | "cache",
+	users: readonly ReturnType<typeof userOf>[],
+): Cache["primary"] {
+	const { redis } = config;
+	const cache = new Cache(
+		`redis-${role}`,
+		{
+			prefix,
+			role,
+			engine: redis.engine,
+			engineVersion: redis.version,
+			nodeType: redis[role].nodeType,
+			replicas: redis[role].replicas,
+			maxmemoryPolicy: role === "state" ? "noeviction" : "allkeys-lru",
+			snapshotRetentionDays: redis[role].snapshotDays,
+			snapshotWindow: redis.snapshotWindow,
+			maintenanceWindow: redis.maintenanceWindow,
+			autoMinorVersionUpgrade: true,
+			applyImmediately: !protect,
+			vpcId: network.vpcId,
+			subnetIds: [...network.dataSubnetIds],
+			clientSecurityGroupIds: { nodes: cluster.clusterSecurityGroupId },
+			keyArn: keys.arns.data,
+			users,
+			logsKeyArn: keys.arns.logs,
+			logRetentionDays: redis.logDays,
+			protect,
+		},
+		opts,
+	);
+	return cache.primary;
+}
+
+function createPostgres(
+	{ config, prefix, accountId, protect, opts }: Stackwide,
+	keys: Keys,
+	network: Network,
+	cluster: Cluster,
+	{ postgresAdmin }: Secrets,
+): Database {
+	const { postgres } = config;
+	return new Database(
+		"postgres",
+		{
+			prefix,
+			accountId,
+			engineMajor: postgres.version,
+			instanceClass: postgres.instanceClass,
+			storageGib: postgres.storageGib,
+			maxStorageGib: postgres.maxStorageGib,
+			multiAz: postgres.multiAz,
+			replicas: postgres.replicas,
+			backupRetentionDays: postgres.backupDays,
+			backupWindow: postgres.backupWindow,
+			maintenanceWindow: postgres.maintenanceWindow,
+			applyImmediately: !protect,
+			deletionProtection: postgres.deletionProtection,
+			vpcId: network.vpcId,
+			subnetIds: [...network.dataSubnetIds],
+			clientSecurityGroupIds: { nodes: cluster.clusterSecurityGroupId },
+			keyArn: keys.arns.data,
+			adminUsername: postgresAdmin.username,
+			adminPassword: postgresAdmin.password,
+			databaseName: DATABASE_NAME,
+			monitoringIntervalSeconds: 60,
+			insightsMode: postgres.advancedInsights ? "advanced" : "standard",
+			logsKeyArn: keys.arns.logs,
+			logRetentionDays: postgres.logDays,
+			protect,
+		},
+		opts,
+	);
+}
+
+function createLoadBalancer(
+	{ config, prefix, accountId, protect, opts }: Stackwide,
+	network: Network,
+	cluster: Cluster,
+	groups: readonly Group[],
+): LoadBalancer {
+	const { loadBalancer } = config;
+	return new LoadBalancer(
+		"load-balancer",
+		{
+			prefix,
+			accountId,
+			scheme: schemeOf(config),
+			vpcId: network.vpcId,
+			publicSubnetIds: [...network.publicSubnetIds],
+			privateSubnetIds: [...network.privateSubnetIds],
+			// HAProxy runs on these alone, and a node without it would fail every check.
+			autoScalingGroups: groups
+				.filter(({ pool }) => pool === "system")
+				.map(({ name, nodes }) => ({ name, autoScalingGroupName: nodes.autoScalingGroupName })),
+			nodeSecurityGroupId: cluster.clusterSecurityGroupId,
+			nodePort: NODE_PORT,
+			healthCheck: { path: MONITOR_PATH, ...loadBalancer.healthCheck },
+			idleTimeoutSeconds: loadBalancer.timeouts.albIdleSeconds,
+			clientKeepAliveSeconds: 3600,
+			deregistrationDelaySeconds: loadBalancer.haproxy.hardStopSeconds,
+			deletionProtection: loadBalancer.deletionProtection,
+			accessLogs: { retentionDays: loadBalancer.accessLogDays, protect },
+		},
+		opts,
+	);
+}
+
+function schemeOf({ domain, loadBalancer, network }: StackConfig): LoadBalancerScheme {
+	if (domain) {
+		return {
+			kind: "domain",
+			domainName: domain.name,
+			alternativeNames: domain.alternativeNames,
+			hostedZoneId: domain.hostedZoneId,
+			webAclRateLimit: loadBalancer.webAclRequestsPerFiveMinutes,
+		};
+	}
+	return loadBalancer.allowedCidrs.length > 0
+		? { kind: "cidrLimited", cidrs: loadBalancer.allowedCidrs }
+		: { kind: "internal", vpcCidr: network.cidr };
+}
