@@ -244,7 +244,7 @@ describe("a fault in the shape of the file", () => {
 	});
 
 	it("names the stacks that exist when asked for one that does not", () => {
-		expect(() => loadStack("prd", { root })).toThrow(/unknown stack "prd"[^]*did you mean "prod"\? stacks here: dev, prod/);
+		expect(() => loadStack("prd", { root })).toThrow(/unknown stack "prd"[\s\S]*did you mean "prod"\? stacks here: dev, prod/);
 		expect(() => loadStack("../prod", { root })).toThrow('unknown stack "../prod"');
 	});
 

@@ -7,7 +7,8 @@ import { type Fault, UserError } from "../core/errors.ts";
 import { nearest } from "../core/nearest.ts";
 import { type StackConfig, sections } from "./config.ts";
 import { faultsOf, pathOf, unknownSetting } from "./faults.ts";
-import { type Rule, rules } from "./rules.ts";
+import { rules } from "./rules/index.ts";
+import type { Rule } from "./rules/rule.ts";
 
 /** The Pulumi project's name: the namespace of every setting. */
 export const PROJECT = "agentic-flow";
@@ -48,7 +49,7 @@ export function parseSections(source: string, raw: Readonly<Record<string, unkno
 		if ("value" in parsed) sound[key] = parsed.value;
 		faults.push(...faultsOf(`${PROJECT}:${key}`, section, raw[key], parsed.issues));
 	}
-	faults.push(...Object.values<Rule>(rules).flatMap((rule) => faultsOfRule(rule, sound)));
+	faults.push(...Object.values(rules).flatMap((rule) => faultsOfRule(rule, sound)));
 	if (faults.length > 0) throw new UserError(`${source}: ${faults.length} fault${faults.length > 1 ? "s" : ""}`, faults);
 	return sound as StackConfig;
 }
