@@ -67,7 +67,13 @@ export class Cache extends pulumi.ComponentResource {
 		const parameterGroup = this.createParameterGroup(name, args);
 		const access = new ClientAccess(
 			`${name}-access`,
-			{ ...args, groupName: nameOf([args.prefix, args.role, "redis"]), service: `Redis for ${args.role}`, port: PORT },
+			{
+				groupName: nameOf([args.prefix, args.role, "redis"]),
+				service: `Redis for ${args.role}`,
+				port: PORT,
+				vpcId: args.vpcId,
+				clientSecurityGroupIds: args.clientSecurityGroupIds,
+			},
 			{ parent: this },
 		);
 		const users = new CacheUsers(`${name}-users`, { idPrefix: [args.prefix, args.role], users: args.users }, { parent: this });

@@ -83,7 +83,13 @@ export class Database extends pulumi.ComponentResource {
 		const subnetGroup = new SubnetGroup(`${name}-subnets`, { name: idOf(args), subnetIds: args.subnetIds }, { parent: this });
 		const access = new ClientAccess(
 			`${name}-access`,
-			{ ...args, groupName: idOf(args), service: "PostgreSQL", port: PORT },
+			{
+				groupName: idOf(args),
+				service: "PostgreSQL",
+				port: PORT,
+				vpcId: args.vpcId,
+				clientSecurityGroupIds: args.clientSecurityGroupIds,
+			},
 			{ parent: this },
 		);
 		const monitoring = new DatabaseMonitoring(`${name}-monitoring`, args, { parent: this });
@@ -152,6 +158,7 @@ export class Database extends pulumi.ComponentResource {
 
 	/**
 	 * A replica takes engine, key, subnets, users and databases from its source, and AWS refuses most of them here.
+	 * https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_CreateDBInstanceReadReplica.html
 	 * It holds nothing of its own: no backups, no final snapshot, no protection, so `replicas` can be lowered.
 	 */
 	private createReplica(name: string, args: DatabaseArgs, common: InstanceArgs, primary: Instance, number: number): Instance {

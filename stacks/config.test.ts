@@ -146,6 +146,11 @@ describe("a rule between settings names its own fault and no other", () => {
 		["a zone of another region", { "aws.availabilityZones": ["euw1-az1", "use1-az2"] }, ["aws.availabilityZones[1]"]],
 		["a zone listed twice", { "aws.availabilityZones": ["euw1-az1", "euw1-az1"] }, ["aws.availabilityZones[1]"]],
 		["a role of another account", { "aws.deployRoleArn": "arn:aws:iam::999999999999:role/deploy" }, ["aws.deployRoleArn"]],
+		[
+			"an administrator named twice",
+			{ "aws.adminRoleArns": ["arn:aws:iam::111122223333:role/agentic-flow-deploy"] },
+			["aws.adminRoleArns[0]"],
+		],
 		["fewest nodes above most nodes", { "nodes.app.min": 4, "nodes.app.max": 3, "jobs.maxPods": 3 }, ["nodes.app.min"]],
 		["more than eight workers a node", { "app.podsPerNode": 3, "app.pod.milliCpu": 900, "app.pod.memoryMib": 3072 }, ["app.workersPerPod"]],
 		["a Redis of a version it never had", { "redis.version": "8.0" }, ["redis.version"]],

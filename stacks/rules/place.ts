@@ -9,15 +9,29 @@ import type { Rule } from "./rule.ts";
 const ALB_ADDRESSES = 8;
 
 export const placeRules = {
-	accounts: ({ aws: { accountId, deployRoleArn, adminRoleArns } }) =>
-		[{ at: "aws.deployRoleArn", arn: deployRoleArn }, ...adminRoleArns.map((arn, index) => ({ at: `aws.adminRoleArns[${index}]`, arn }))]
+	accounts: ({ aws: { accountId, deployRoleArn, adminRoleArns } }) => {
+		const roles = [
+			{ at: "aws.deployRoleArn", arn: deployRoleArn },
+			...adminRoleArns.map((arn, index) => ({ at: `aws.adminRoleArns[${index}]`, arn })),
+		];
+		const foreign = roles
 			.filter(({ arn }) => arn.split(":")[4] !== accountId)
 			.map(({ at, arn }) => ({
 				at,
 				what: `"${arn}" is not in account ${accountId}`,
 				why: "an access entry of the cluster names a role of its own account",
 				fix: `use a role of ${accountId}, or set aws.accountId to ${arn.split(":")[4]}`,
-			})),
+			}));
+		const repeated = roles
+			.filter(({ arn }, index) => roles.findIndex((role) => role.arn === arn) !== index)
+			.map(({ at, arn }) => ({
+				at,
+				what: `"${arn}" is an administrator already`,
+				why: "EKS refuses a second access entry",
+				fix: "leave it out",
+			}));
+		return [...foreign, ...repeated];
+	},
 
 	zones: ({ aws: { region, availabilityZones }, network }) => {
 		const faults: Fault[] = [];
