@@ -121,7 +121,6 @@ export class Cache extends pulumi.ComponentResource {
 		return new ReplicationGroup(
 			`${name}-group`,
 			{
-				// One name whatever changes: a replacement, which would lose the data, fails instead of going ahead.
 				replicationGroupId: id,
 				description: args.role === "state" ? "Sessions, streams, queues and terminal routing" : "API responses",
 				engine: args.engine,

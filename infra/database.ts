@@ -131,7 +131,6 @@ export class Database extends pulumi.ComponentResource {
 			`${name}-primary`,
 			{
 				...common,
-				// One name whatever changes: a replacement, which would lose the data, fails instead of going ahead.
 				identifier,
 				engine: "postgres",
 				engineVersion: args.engineMajor,

@@ -65,7 +65,11 @@ export function createCloud(config: StackConfig, stack: string): Cloud {
 	const protect = config.environment === "production";
 	const stackwide: Stackwide = { config, prefix, accountId, region, protect, tags, opts: { provider } };
 
-	const keys = new Keys("keys", { prefix, accountId, region, protect, deletionWindowDays: config.secrets.recoveryDays }, stackwide.opts);
+	const keys = new Keys(
+		"keys",
+		{ prefix, accountId, region, protect, deletionWindowDays: Math.max(7, config.secrets.recoveryDays) },
+		stackwide.opts,
+	);
 	const network = createNetwork(stackwide, keys);
 	const registry = new Registry(
 		"registry",

@@ -16,6 +16,7 @@ const logDays = () => z.literal([1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365,
 const dailyWindow = () => text(/^\d\d:\d\d-\d\d:\d\d$/, "a time of day in UTC, e.g. 01:00-02:00");
 const weeklyWindow = () => text(/^[a-z]{3}:\d\d:\d\d-[a-z]{3}:\d\d:\d\d$/, "a time of the week in UTC, e.g. sun:03:00-sun:04:00");
 const cidr = () => z.cidrv4().refine(beginsItsBlock, { error: "an IPv4 block by its first address, e.g. 203.0.113.0/24" });
+const hostname = () => text(/^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}$/, "a host name in lower case, e.g. agents.example.com");
 const roleArn = () =>
 	text(/^arn:aws[a-z-]*:iam::\d{12}:role\/[\w+=,.@/-]+$/, "an IAM role's ARN, e.g. arn:aws:iam::111122223333:role/deploy");
 
@@ -247,8 +248,8 @@ const loadBalancer = z
 
 const domain = z
 	.strictObject({
-		name: z.hostname().describe("The name users type. Its certificate and DNS records are made here."),
-		alternativeNames: z.array(z.hostname()).default([]).describe("More names on the same certificate."),
+		name: hostname().describe("The name users type. Its certificate and DNS records are made here."),
+		alternativeNames: z.array(hostname()).default([]).describe("More names on the same certificate."),
 		hostedZoneId: text(/^Z[A-Z0-9]+$/, "a Route 53 hosted zone id, e.g. Z0123456789ABCDEFGHIJ").describe(
 			"The public hosted zone that holds the names.",
 		),
@@ -310,7 +311,10 @@ const secrets = z
 			.describe("Raise by one to rotate the database password. Two roles alternate, so nothing is cut off."),
 		redisVersion: whole(1, 9999).default(1).describe("Raise by one to rotate the Redis passwords."),
 		sessionVersion: whole(1, 9999).default(1).describe("Raise by one to rotate the key that signs sessions. The previous one stays valid."),
-		recoveryDays: whole(7, 30).default(30).describe("Days in which a deleted secret or key can be brought back."),
+		recoveryDays: z
+			.literal([0, 7, 14, 30])
+			.default(30)
+			.describe("Days in which a deleted secret can be brought back; its name is taken as long. Keys: 7 at least."),
 	})
 	.prefault({})
 	.describe("Generated secrets, by version number. No secret value is ever in this file.");
