@@ -1,0 +1,111 @@
+import { SHARED } from "./frontend.ts";
+import type { HaproxySettings } from "./settings.ts";
+import { section, word } from "./text.ts";
+
+/** Repeating these changes nothing, so another worker may be asked when one dies over them. */
+const REPEATABLE = "{ method GET HEAD OPTIONS }";
+
+const RESOLVERS = "cluster";
+
+/**
+ * Plain requests. A worker gets a few at a time and the rest waits here, where a free worker takes the next one;
+ * a request that waits for the worker of its cookie goes elsewhere when that worker dies or its queue is long.
+ */
+export function httpBackend(settings: HaproxySettings): string {
+	const { http, timeouts } = settings;
+	return section("backend http", [
+		"balance roundrobin",
+		"option abortonclose",
+		"option http-buffer-request",
+		`timeout server ${timeouts.serverMs}ms`,
+		...failover([`http-request disable-l7-retry unless ${REPEATABLE}`]),
+		...stickiness(settings),
+		// What strangers share comes with no cookie of ours.
+		`ignore-persist if ${SHARED}`,
+		...servers(settings, `maxconn ${http.maxPerWorker} maxqueue ${http.maxQueuePerWorker}`),
+	]);
+}
+
+/** Long-lived connections: WebSockets, and polling that may wait for a ping interval. Their places are counted apart from {@link httpBackend}'s. */
+export function tunnelBackend(settings: HaproxySettings): string {
+	const { tunnels, timeouts } = settings;
+	return section("backend tunnels", [
+		"balance leastconn",
+		`timeout server ${timeouts.pollMs}ms`,
+		`timeout tunnel ${timeouts.tunnelMs}ms`,
+		...engineSession(settings),
+		// A session lives on one worker: asking another for it cannot help.
+		...failover([`http-request disable-l7-retry if in_session or !${REPEATABLE}`]),
+		...stickiness(settings),
+		...servers(settings, `maxconn ${tunnels.maxPerWorker}`),
+	]);
+}
+
+/** How the names of workers are kept up to date, where they have any. */
+export function resolvers({ workers }: HaproxySettings): string[] {
+	if (workers.kind === "addresses") return [];
+	return [
+		section(`resolvers ${RESOLVERS}`, [
+			...(workers.nameservers === "resolvConf"
+				? ["parse-resolv-conf"]
+				: workers.nameservers.map(({ host, port }, index) => `nameserver ns${index + 1} ${word(host)}:${port}`)),
+			// The default of 512 bytes drops the whole answer as soon as there are some 20 pods in it.
+			"accepted_payload_size 8192",
+			`resolve_retries ${workers.retries}`,
+			`timeout resolve ${workers.resolveIntervalMs}ms`,
+			`timeout retry ${workers.retryMs}ms`,
+			...Object.entries(workers.holdMs).map(([status, period]) => `hold ${status} ${period}ms`),
+		]),
+	];
+}
+
+/** Connection failures are always tried again, elsewhere; an answer that never came only where `exceptions` allow it. */
+function failover(exceptions: readonly string[]): string[] {
+	return ["retries 3", "option redispatch 1", "retry-on conn-failure empty-response", "http-reuse safe", ...exceptions];
+}
+
+function stickiness({ sticky }: HaproxySettings): string[] {
+	const secure = sticky.secure ? " secure" : "";
+	return [`cookie ${word(sticky.cookie)} insert indirect nocache httponly${secure} dynamic`, `dynamic-cookie-key ${word(sticky.key)}`];
+}
+
+/**
+ * Cookies are looked at after these rules, from the first to the last, and the first that names a living worker wins.
+ * So the worker of the session is put before whatever the client sent. `indirect` takes ours out again.
+ */
+function engineSession({ engine, sticky }: HaproxySettings): string[] {
+	const sid = `url_param(${word(engine.sessionParam)})`;
+	const separator = word(engine.separator);
+	const cookie = `${word(sticky.cookie)}=%[${sid},field(1,${separator})]`;
+	return [
+		`acl in_session ${sid} -m reg ^[0-9a-f]{16}[${separator}]`,
+		`acl other_cookies req.fhdr(Cookie) -m found`,
+		`http-request set-header Cookie "${cookie}; %[req.fhdr(Cookie)]" if in_session other_cookies`,
+		`http-request set-header Cookie "${cookie}" if in_session !other_cookies`,
+	];
+}
+
+/**
+ * Nothing is done to the connections of a worker that is marked down: while it drains, its checks fail but its
+ * sockets live on, and those of a dead one end by `timeout tunnel`, or by the client's own missing ping.
+ */
+function servers({ check, workers }: HaproxySettings, limits: string): string[] {
+	const lines = [
+		"option httpchk",
+		`http-check send meth GET uri ${word(check.path)} ver HTTP/1.1 hdr Host health hdr Connection close`,
+		"http-check expect status 200",
+		`timeout check ${check.timeoutMs}ms`,
+		`default-server check inter ${check.intervalMs}ms fastinter ${check.fastIntervalMs}ms downinter ${check.downIntervalMs}ms rise ${check.rise} fall ${check.fall} slowstart ${check.slowStartMs}ms ${limits}`,
+	];
+	if (workers.kind === "addresses") {
+		return [...lines, ...workers.servers.map(({ name, host, port }) => `server ${word(name)} ${word(host)}:${port}`)];
+	}
+	const dns = `resolvers ${RESOLVERS} resolve-prefer ipv4 resolve-opts allow-dup-ip,ignore-weight init-addr none`;
+	return [
+		...lines,
+		`default-server ${dns}`,
+		...workers.portNames.map(
+			(port) => `server-template ${word(port)}- 1-${workers.slots} _${word(port)}._tcp.${word(workers.service)}.${word(workers.domain)}`,
+		),
+	];
+}
