@@ -1,21 +1,18 @@
 /** What the stack has on AWS: the settings of each infra component, and what the cluster's objects need to know of them. */
 import { Provider } from "@pulumi/aws/provider.js";
 import type * as pulumi from "@pulumi/pulumi";
-import { redisKeys } from "../app/contract.ts";
-import type { Endpoint } from "../core/endpoint.ts";
 import { nameOf } from "../core/names.ts";
-import { Cache } from "../infra/cache.ts";
 import { Cluster } from "../infra/cluster.ts";
 import { ClusterAddons } from "../infra/cluster-addons.ts";
-import { Database } from "../infra/database.ts";
 import { Keys } from "../infra/keys.ts";
 import { LoadBalancer, type LoadBalancerScheme } from "../infra/load-balancer.ts";
 import { Network } from "../infra/network.ts";
 import { NodeGroup } from "../infra/node-group.ts";
 import { Registry } from "../infra/registry.ts";
-import { AlternatingLoginSecret, LoginSecret, SigningKeySecret } from "../infra/secrets.ts";
 import type { SubnetPlan } from "../infra/subnet-plan.ts";
 import type { StackConfig } from "./config.ts";
+import { createDataStores, type DataStores } from "./data-stores.ts";
+import type { Stackwide } from "./stackwide.ts";
 
 /** HAProxy's port on every node it runs on: the ALB's only way in. In Kubernetes' range for such ports. */
 export const NODE_PORT = 30_080;
@@ -23,13 +20,8 @@ export const NODE_PORT = 30_080;
 /** HAProxy's answer to the ALB's health checks. */
 export const MONITOR_PATH = "/haproxy-health";
 
-const DATABASE_NAME = "agentic_flow";
-
 /** Images of the server that the registry keeps. */
 const KEPT_IMAGES = 50;
-
-/** Pub/sub, streams, scripts and the data types, on the application's own keys; nothing that looks at or changes the whole server. */
-const onKeys = (prefix: string) => `on ~${prefix}* &${prefix}* +@all -@admin -@dangerous +info +client|list`;
 
 /** What the rest of the stack takes from AWS. */
 export interface Cloud {
@@ -41,19 +33,7 @@ export interface Cloud {
 	readonly ready: readonly pulumi.Resource[];
 	readonly registry: Registry;
 	readonly loadBalancer: LoadBalancer;
-	readonly redisState: Endpoint<pulumi.Output<string>>;
-	readonly redisCache: Endpoint<pulumi.Output<string>>;
-	readonly postgres: Database;
-	readonly secrets: Secrets;
-}
-
-export interface Secrets {
-	readonly postgresAdmin: LoginSecret;
-	readonly postgres: AlternatingLoginSecret;
-	readonly redisState: LoginSecret;
-	readonly redisTerminals: LoginSecret;
-	readonly redisCache: LoginSecret;
-	readonly session: SigningKeySecret;
+	readonly data: DataStores;
 }
 
 /** Everything on AWS, in the order in which it can exist. */
@@ -79,7 +59,6 @@ export function createCloud(config: StackConfig, stack: string): Cloud {
 	const cluster = createCluster(stackwide, keys, network);
 	const groups = createNodeGroups(stackwide, keys, network, cluster);
 	const addons = createAddons(stackwide, keys, cluster, groups);
-	const secrets = createSecrets(stackwide, keys);
 	return {
 		prefix,
 		provider,
@@ -88,24 +67,8 @@ export function createCloud(config: StackConfig, stack: string): Cloud {
 		ready: [...groups.map(({ nodes }) => nodes), ...addons.ready],
 		registry,
 		loadBalancer: createLoadBalancer(stackwide, network, cluster, groups),
-		redisState: createRedis(stackwide, keys, network, cluster, "state", [
-			userOf(secrets.redisState, redisKeys.all),
-			userOf(secrets.redisTerminals, redisKeys.terminals),
-		]),
-		redisCache: createRedis(stackwide, keys, network, cluster, "cache", [userOf(secrets.redisCache, redisKeys.all)]),
-		postgres: createPostgres(stackwide, keys, network, cluster, secrets),
-		secrets,
+		data: createDataStores(stackwide, keys, network, cluster),
 	};
-}
-
-interface Stackwide {
-	readonly config: StackConfig;
-	readonly prefix: string;
-	readonly accountId: string;
-	readonly region: string;
-	readonly protect: boolean;
-	readonly tags: Readonly<Record<string, string>>;
-	readonly opts: pulumi.ComponentResourceOptions;
 }
 
 interface Group {
@@ -207,108 +170,6 @@ function createAddons(
 		"addons",
 		{ prefix, accountId, region, clusterName: cluster.name, addonVersions: config.cluster.addons, disksKeyArn: keys.arns.disks, tags },
 		{ ...opts, dependsOn: groups.filter(({ pool }) => pool === "system").map(({ nodes }) => nodes) },
-	);
-}
-
-function createSecrets({ config, prefix, protect, opts }: Stackwide, keys: Keys): Secrets {
-	const { databaseVersion, redisVersion, sessionVersion, recoveryDays } = config.secrets;
-	const common = (purpose: string, version: number) => ({ prefix, purpose, version, keyArn: keys.arns.secrets, recoveryDays, protect });
-	const login = (purpose: string, version: number, username: string) =>
-		new LoginSecret(`secret-${purpose}`, { ...common(purpose, version), username }, opts);
-	return {
-		postgresAdmin: login("postgres-admin", databaseVersion, "platform_admin"),
-		postgres: new AlternatingLoginSecret(
-			"secret-postgres",
-			{ ...common("postgres", databaseVersion), usernames: { odd: "app_a", even: "app_b" } },
-			opts,
-		),
-		redisState: login("redis-state", redisVersion, "app"),
-		redisTerminals: login("redis-terminals", redisVersion, "terminals"),
-		redisCache: login("redis-cache", redisVersion, "app"),
-		session: new SigningKeySecret("secret-session", common("session", sessionVersion), opts),
-	};
-}
-
-function userOf({ username, password, previousPassword }: LoginSecret, keyPrefix: string) {
-	return { name: username, accessString: onKeys(keyPrefix), passwords: [password, previousPassword] };
-}
-
-function createRedis(
-	{ config, prefix, protect, opts }: Stackwide,
-	keys: Keys,
-	network: Network,
-	cluster: Cluster,
-	role: "state" | "cache",
-	users: readonly ReturnType<typeof userOf>[],
-): Cache["primary"] {
-	const { redis } = config;
-	const cache = new Cache(
-		`redis-${role}`,
-		{
-			prefix,
-			role,
-			engine: redis.engine,
-			engineVersion: redis.version,
-			nodeType: redis[role].nodeType,
-			replicas: redis[role].replicas,
-			maxmemoryPolicy: role === "state" ? "noeviction" : "allkeys-lru",
-			snapshotRetentionDays: redis[role].snapshotDays,
-			snapshotWindow: redis.snapshotWindow,
-			maintenanceWindow: redis.maintenanceWindow,
-			autoMinorVersionUpgrade: true,
-			applyImmediately: !protect,
-			vpcId: network.vpcId,
-			subnetIds: [...network.dataSubnetIds],
-			clientSecurityGroupIds: { nodes: cluster.clusterSecurityGroupId },
-			keyArn: keys.arns.data,
-			users,
-			logsKeyArn: keys.arns.logs,
-			logRetentionDays: redis.logDays,
-			protect,
-		},
-		opts,
-	);
-	return cache.primary;
-}
-
-function createPostgres(
-	{ config, prefix, accountId, protect, opts }: Stackwide,
-	keys: Keys,
-	network: Network,
-	cluster: Cluster,
-	{ postgresAdmin }: Secrets,
-): Database {
-	const { postgres } = config;
-	return new Database(
-		"postgres",
-		{
-			prefix,
-			accountId,
-			engineMajor: postgres.version,
-			instanceClass: postgres.instanceClass,
-			storageGib: postgres.storageGib,
-			maxStorageGib: postgres.maxStorageGib,
-			multiAz: postgres.multiAz,
-			replicas: postgres.replicas,
-			backupRetentionDays: postgres.backupDays,
-			backupWindow: postgres.backupWindow,
-			maintenanceWindow: postgres.maintenanceWindow,
-			applyImmediately: !protect,
-			deletionProtection: postgres.deletionProtection,
-			vpcId: network.vpcId,
-			subnetIds: [...network.dataSubnetIds],
-			clientSecurityGroupIds: { nodes: cluster.clusterSecurityGroupId },
-			keyArn: keys.arns.data,
-			adminUsername: postgresAdmin.username,
-			adminPassword: postgresAdmin.password,
-			databaseName: DATABASE_NAME,
-			monitoringIntervalSeconds: 60,
-			insightsMode: postgres.advancedInsights ? "advanced" : "standard",
-			logsKeyArn: keys.arns.logs,
-			logRetentionDays: postgres.logDays,
-			protect,
-		},
-		opts,
 	);
 }
 
