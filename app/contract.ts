@@ -99,9 +99,15 @@ export const SECRETS_DIR = "/run/secrets/agentic-flow";
 
 /** Secret files below the secrets folder: one folder a credential. */
 export const secretFiles = {
-	/** The database role in use now: `username`, `password`. Two roles alternate, so rotation has no window. */
+	/**
+	 * The database role in use now: `username`, `password`; and `previous-username`, `previous-password`, to be tried where
+	 * the first is refused. Two roles alternate, so a rotation cuts nobody off.
+	 */
 	postgres: "postgres",
-	/** Only for `migrate`: the administrator and both application roles. */
+	/**
+	 * Only for `migrate`: the administrator's `username` and `password`, and those of both application roles as
+	 * `current-...` and `previous-...`, which it sets in the database.
+	 */
 	postgresAdmin: "postgres-admin",
 	redisState: "redis-state",
 	redisCache: "redis-cache",

@@ -1,7 +1,5 @@
 /** What the stack has on AWS: the settings of each infra component, and what the cluster's objects need to know of them. */
-import { Provider } from "@pulumi/aws/provider.js";
 import type * as pulumi from "@pulumi/pulumi";
-import { nameOf } from "../core/names.ts";
 import { Cluster } from "../infra/cluster.ts";
 import { ClusterAddons } from "../infra/cluster-addons.ts";
 import { Keys } from "../infra/keys.ts";
@@ -25,8 +23,6 @@ const KEPT_IMAGES = 50;
 
 /** What the rest of the stack takes from AWS. */
 export interface Cloud {
-	readonly prefix: string;
-	readonly provider: Provider;
 	readonly subnets: SubnetPlan;
 	readonly cluster: Cluster;
 	/** What pods wait for: nodes, names, volumes, metrics. */
@@ -37,14 +33,8 @@ export interface Cloud {
 }
 
 /** Everything on AWS, in the order in which it can exist. */
-export function createCloud(config: StackConfig, stack: string): Cloud {
-	const prefix = nameOf(["agentic-flow", stack], 32);
-	const { accountId, region } = config.aws;
-	const tags = { project: "agentic-flow", stack, ...config.aws.tags };
-	const provider = new Provider("aws", { region, allowedAccountIds: [accountId], defaultTags: { tags } });
-	const protect = config.environment === "production";
-	const stackwide: Stackwide = { config, prefix, accountId, region, protect, tags, opts: { provider } };
-
+export function createCloud(stackwide: Stackwide): Cloud {
+	const { config, prefix, accountId, region, protect } = stackwide;
 	const keys = new Keys(
 		"keys",
 		{ prefix, accountId, region, protect, deletionWindowDays: Math.max(7, config.secrets.recoveryDays) },
@@ -60,8 +50,6 @@ export function createCloud(config: StackConfig, stack: string): Cloud {
 	const groups = createNodeGroups(stackwide, keys, network, cluster);
 	const addons = createAddons(stackwide, keys, cluster, groups);
 	return {
-		prefix,
-		provider,
 		subnets: network.plan,
 		cluster,
 		ready: [...groups.map(({ nodes }) => nodes), ...addons.ready],

@@ -107,7 +107,7 @@ describe("a rule between settings names its own fault and no other", () => {
 		["a terminal's drain longer than the grace", { "terminals.drainSeconds": 650 }, ["terminals.terminationGraceSeconds"]],
 		[
 			"HAProxy's drain longer than the grace",
-			{ "loadBalancer.haproxy.hardStopSeconds": 70 },
+			{ "loadBalancer.haproxy.hardStopSeconds": 75 },
 			["loadBalancer.haproxy.terminationGraceSeconds"],
 		],
 		["a pod gone before HAProxy forgets it", { "app.preStopSeconds": 11 }, ["app.preStopSeconds"]],

@@ -216,7 +216,7 @@ const loadBalancer = z
 				holdSeconds: whole(0, 300).default(5).describe("How long a worker stays after its address left the DNS."),
 				preStopSeconds: whole(5, 300).default(20).describe("How long a stopping HAProxy still serves while the ALB notices."),
 				hardStopSeconds: whole(1, 3600).default(60).describe("How long its open connections may then last."),
-				terminationGraceSeconds: whole(10, 7200).default(90).describe("When Kubernetes kills it."),
+				terminationGraceSeconds: whole(10, 7200).default(100).describe("When Kubernetes kills it."),
 			})
 			.prefault({}),
 		healthCheck: z
@@ -318,6 +318,9 @@ const secrets = z
 	})
 	.prefault({})
 	.describe("Generated secrets, by version number. No secret value is ever in this file.");
+
+/** The Pulumi project's name: the namespace of every setting, and the first part of every name. */
+export const PROJECT = "agentic-flow";
 
 /** One value for each section of a stack file. */
 export const sections = {

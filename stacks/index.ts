@@ -1,7 +1,8 @@
 /** What the Pulumi engine runs: the settings of its stack, read and checked, then the platform. */
 import * as pulumi from "@pulumi/pulumi";
 import { UserError } from "../core/errors.ts";
-import { PROJECT, parseSections } from "./load.ts";
+import { PROJECT } from "./config.ts";
+import { parseSections } from "./load.ts";
 import { platform } from "./platform.ts";
 
 /** Every `agentic-flow:<section>`, as the engine hands it over: structured values as JSON, the rest as text. */

@@ -1,6 +1,5 @@
 import { z } from "zod";
-import { schema, sections } from "./config.ts";
-import { PROJECT } from "./load.ts";
+import { PROJECT, schema, sections } from "./config.ts";
 
 /** The JSON Schema of a `Pulumi.<stack>.yaml`, for editors: made from the one schema of the settings. */
 export function stackFileSchema(): object {

@@ -5,13 +5,10 @@ import { isMap, parseDocument } from "yaml";
 import type { z } from "zod";
 import { type Fault, UserError } from "../core/errors.ts";
 import { nearest } from "../core/nearest.ts";
-import { type StackConfig, sections } from "./config.ts";
+import { PROJECT, type StackConfig, sections } from "./config.ts";
 import { faultsOf, pathOf, unknownSetting } from "./faults.ts";
 import { rules } from "./rules/index.ts";
 import type { Rule } from "./rules/rule.ts";
-
-/** The Pulumi project's name: the namespace of every setting. */
-export const PROJECT = "agentic-flow";
 
 /** Keys that Pulumi itself puts at the top of a stack file. */
 const PULUMI_KEYS = ["config", "secretsprovider", "encryptionsalt", "encryptedkey", "environment"];

@@ -34,6 +34,9 @@ const SYSTEM_SERVICES: readonly Demand[] = [
 /** What the autoscaler's own pod requests. */
 export const AUTOSCALER_POD: Compute = { milliCpu: 100, memoryMib: 400 };
 
+/** What the migration's pod requests. It runs on the system pool, for the app nodes are full during an update. */
+export const MIGRATION_POD: Compute = { milliCpu: 250, memoryMib: 512 };
+
 /** Each pool at its smallest and its largest. */
 export function loadsOf({ nodes, app, jobs, terminals, loadBalancer }: StackConfig): Load[] {
 	const appDemands = (count: number, jobPods: number): Demand[] => [
@@ -44,6 +47,7 @@ export function loadsOf({ nodes, app, jobs, terminals, loadBalancer }: StackConf
 		{ what: "HAProxy", pods: loadBalancer.haproxy.replicas, each: loadBalancer.haproxy.pod, perNode: 1 },
 		{ what: "terminal host", pods: terminals.enabled ? terminals.hosts : 0, each: terminals.pod, perNode: terminals.hosts },
 		{ what: "cluster-autoscaler", pods: 1, each: AUTOSCALER_POD, perNode: 1 },
+		{ what: "migration", pods: 1, each: MIGRATION_POD, perNode: 1 },
 		...SYSTEM_SERVICES,
 	];
 	const load = (pool: Load["pool"], size: Load["size"], demands: Demand[]): Load => ({

@@ -59,8 +59,8 @@ export const timingRules = {
 			...grace(
 				"loadBalancer.haproxy",
 				haproxy.terminationGraceSeconds,
-				haproxy.preStopSeconds + haproxy.hardStopSeconds,
-				`preStop ${haproxy.preStopSeconds} + hard stop ${haproxy.hardStopSeconds}`,
+				haproxy.preStopSeconds + haproxy.hardStopSeconds + margin,
+				`preStop ${haproxy.preStopSeconds} + hard stop ${haproxy.hardStopSeconds} + ${margin}`,
 			),
 			...(app.preStopSeconds >= forget
 				? []
