@@ -42,6 +42,7 @@ function defaults({ timeouts }: HaproxySettings): string {
 		"mode http",
 		"log global",
 		"option dontlognull",
+		"option http-ignore-probes",
 		`timeout connect ${timeouts.connectMs}ms`,
 		`timeout client ${timeouts.clientMs}ms`,
 		`timeout server ${timeouts.serverMs}ms`,

@@ -86,7 +86,7 @@ function engineService(log: string[]): Record<string, Handler> {
 	let root = "";
 	return {
 		log: (call, callback) => {
-			log.push(call.request.getMessage());
+			if (call.request.getSeverity() > engineProto.LogSeverity.DEBUG) log.push(call.request.getMessage());
 			callback(null, new empty.Empty());
 		},
 		getRootResource: (_call, callback) => {

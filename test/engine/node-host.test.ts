@@ -1,0 +1,40 @@
+import { readFileSync } from "node:fs";
+import { describe, expect, it } from "vitest";
+import { parse } from "yaml";
+import { record } from "../../preview/record.ts";
+import { loadStack } from "../../stacks/load.ts";
+import { platform } from "../../stacks/platform.ts";
+import { runUnderHost } from "./node-host.ts";
+
+const root = new URL("../..", import.meta.url).pathname;
+const project = "agentic-flow";
+
+/** A stack's configuration as the engine hands it to its language host: text, JSON where it is structured. */
+function configOf(stack: string): Record<string, string> {
+	const { config } = parse(readFileSync(`${root}/Pulumi.${stack}.yaml`, "utf8")) as { config: Record<string, unknown> };
+	return Object.fromEntries(Object.entries(config).map(([key, value]) => [key, typeof value === "string" ? value : JSON.stringify(value)]));
+}
+
+describe("under the engine's own Node host", () => {
+	it.each(["dev", "prod"])("%s registers exactly what the offline preview shows", async (stack) => {
+		const run = await runUnderHost({ root, program: "stacks/index.ts", project, stack, config: configOf(stack), dryRun: true });
+		expect(run).toMatchObject({ exitCode: 0, log: [] });
+		expect(run.record).toEqual(await record({ project, stack }, () => platform(loadStack(stack, { root }), stack)));
+	});
+
+	it("an update without an image stops before anything is registered, with advice and no stack trace", async () => {
+		const run = await runUnderHost({ root, program: "stacks/index.ts", project, stack: "dev", config: configOf("dev"), dryRun: false });
+		expect(run.exitCode).not.toBe(0);
+		expect(run.record.resources.filter(({ custom }) => custom)).toEqual([]);
+		expect(run.log.join("\n")).toContain("set app.image to <repository>@sha256:<digest>");
+		expect(run.log.join("\n")).not.toContain("    at ");
+	});
+
+	it("broken settings are reported with advice and no stack trace", async () => {
+		const config = { ...configOf("dev"), "agentic-flow:environment": "staging" };
+		const run = await runUnderHost({ root, program: "stacks/index.ts", project, stack: "dev", config, dryRun: true });
+		expect(run.exitCode).not.toBe(0);
+		expect(run.log.join("\n")).toContain('agentic-flow:environment: "staging" is not allowed');
+		expect(run.log.join("\n")).not.toContain("    at ");
+	});
+});
