@@ -1,7 +1,10 @@
 import { Certificate } from "@pulumi/aws/acm/certificate.js";
 import { CertificateValidation } from "@pulumi/aws/acm/certificateValidation.js";
 import { Record as DnsRecord } from "@pulumi/aws/route53/record.js";
+import type { output } from "@pulumi/aws/types/index.js";
 import * as pulumi from "@pulumi/pulumi";
+
+type Proof = output.acm.CertificateDomainValidationOption;
 
 /** Seconds that resolvers keep a validation record: it is asked for once, then at each renewal. */
 const RECORD_TTL_SECONDS = 300;
@@ -38,18 +41,14 @@ export class DomainCertificate extends pulumi.ComponentResource {
 
 	private createRecord(name: string, args: DomainCertificateArgs, certificate: Certificate, domain: string): DnsRecord {
 		// ACM lists the proofs it wants in no order, so each is looked up by its domain.
-		const proof = certificate.domainValidationOptions.apply((options) => {
-			const found = options.find(({ domainName }) => domainName === domain);
-			if (!found) throw new Error(`ACM asks for no proof of ${domain}`);
-			return found;
-		});
+		const proof = certificate.domainValidationOptions.apply((options) => proofOf(domain, options));
 		return new DnsRecord(
 			`${name}-proof-${domain}`,
 			{
 				zoneId: args.hostedZoneId,
-				name: proof.resourceRecordName,
-				type: proof.resourceRecordType,
-				records: [proof.resourceRecordValue],
+				name: proof.apply(({ resourceRecordName }) => resourceRecordName as string),
+				type: proof.apply(({ resourceRecordType }) => resourceRecordType as string),
+				records: [proof.apply(({ resourceRecordValue }) => resourceRecordValue as string)],
 				ttl: RECORD_TTL_SECONDS,
 				// The proof of a name is the same for every certificate of the account, and may be there already.
 				allowOverwrite: true,
@@ -57,4 +56,12 @@ export class DomainCertificate extends pulumi.ComponentResource {
 			{ parent: this },
 		);
 	}
+}
+
+/** A provider that is not AWS's own may have no list at all; one that has it must name the domain. */
+function proofOf(domain: string, options: readonly Proof[] | undefined): Partial<Proof> {
+	if (!options) return {};
+	const found = options.find(({ domainName }) => domainName === domain);
+	if (!found) throw new Error(`ACM asks for no proof of ${domain}`);
+	return found;
 }

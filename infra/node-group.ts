@@ -52,7 +52,7 @@ export class NodeGroup extends pulumi.ComponentResource {
 		const template = this.launchTemplate(name, args);
 		const nodeGroup = this.nodeGroup(name, args, template, opts);
 		// EKS makes exactly one.
-		this.autoScalingGroupName = nodeGroup.resources.apply((resources) => resources[0]?.autoscalingGroups[0]?.name as string);
+		this.autoScalingGroupName = nodeGroup.resources.apply((resources) => resources?.[0]?.autoscalingGroups?.[0]?.name as string);
 		this.autoscalerHints(name, args);
 		this.registerOutputs({ autoScalingGroupName: this.autoScalingGroupName });
 	}
