@@ -22,6 +22,20 @@ describe("under the engine's own Node host", () => {
 		expect(run.record).toEqual(await record({ project, stack }, () => platform(loadStack(stack, { root }), stack)));
 	});
 
+	it.each(["dev", "prod"])("an update of %s makes the resources that its preview promised", async (stack) => {
+		const app = JSON.stringify({
+			...JSON.parse(configOf(stack)["agentic-flow:app"] as string),
+			image: `example.com/server@sha256:${"0".repeat(64)}`,
+		});
+		const config = { ...configOf(stack), "agentic-flow:app": app };
+		const promised = await runUnderHost({ root, program: "stacks/index.ts", project, stack, config, dryRun: true });
+		const made = await runUnderHost({ root, program: "stacks/index.ts", project, stack, config, dryRun: false });
+		expect(made.exitCode, made.log.join("\n")).toBe(0);
+		const shape = ({ resources }: typeof made.record) =>
+			resources.map(({ urn, dependencies, protect }) => ({ urn, dependencies, protect }));
+		expect(shape(made.record)).toEqual(shape(promised.record));
+	});
+
 	it("an update without an image stops before anything is registered, with advice and no stack trace", async () => {
 		const run = await runUnderHost({ root, program: "stacks/index.ts", project, stack: "dev", config: configOf("dev"), dryRun: false });
 		expect(run.exitCode).not.toBe(0);

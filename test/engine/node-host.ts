@@ -30,7 +30,9 @@ export async function runUnderHost(options: {
 	readonly config: Readonly<Record<string, string>>;
 	readonly dryRun: boolean;
 }): Promise<HostRun> {
-	const monitor = new RecordingMonitor({ project: options.project, stack: options.stack });
+	// In an update every resource has an id; what else a provider computes, this one leaves out.
+	const answer = options.dryRun ? undefined : (_type: string, name: string) => ({ id: name });
+	const monitor = new RecordingMonitor({ project: options.project, stack: options.stack, answer });
 	const log: string[] = [];
 	const server = new grpc.Server({ "grpc.max_receive_message_length": -1 });
 	server.addService(resourceGrpc.ResourceMonitorService, monitorService(monitor));
