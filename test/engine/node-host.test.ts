@@ -31,8 +31,7 @@ describe("under the engine's own Node host", () => {
 		const promised = await runUnderHost({ root, program: "stacks/index.ts", project, stack, config, dryRun: true });
 		const made = await runUnderHost({ root, program: "stacks/index.ts", project, stack, config, dryRun: false });
 		expect(made.exitCode, made.log.join("\n")).toBe(0);
-		const shape = ({ resources }: typeof made.record) =>
-			resources.map(({ urn, dependencies, protect }) => ({ urn, dependencies, protect }));
+		const shape = ({ resources }: typeof made.record) => resources.map(({ urn, parent, protect }) => ({ urn, parent, protect }));
 		expect(shape(made.record)).toEqual(shape(promised.record));
 	});
 
