@@ -48,9 +48,13 @@ async function recordNow(options: RecordOptions, program: () => Promise<Record<s
 			pulumi.runtime
 				.runInPulumiStack(program)
 				.then(() => pulumi.runtime.disconnect())
-				.then(nextTurn),
+				.then(() => turns(1)),
 			failure.promise,
 		]);
+	} catch (error) {
+		// What one failure tears down with it fails a little later, and must not be taken for the next run's fault.
+		await turns(SETTLING_TURNS);
+		throw error;
 	} finally {
 		failure.stop();
 	}
@@ -68,9 +72,12 @@ function catchRejections(): { promise: Promise<never>; stop: () => void } {
 	return { promise, stop: () => process.off("unhandledRejection", onRejection) };
 }
 
+/** Turns of the event loop in which all that hangs on a failed registration has failed too. */
+const SETTLING_TURNS = 50;
+
 /** Node reports unhandled rejections after the turn in which they happened. */
-function nextTurn(): Promise<void> {
-	return new Promise((resolve) => setImmediate(resolve));
+async function turns(count: number): Promise<void> {
+	for (let turn = 0; turn < count; turn += 1) await new Promise((resolve) => setImmediate(resolve));
 }
 
 type Callback<T> = (error: Error | null, response: T) => void;
@@ -134,7 +141,9 @@ export class RecordingMonitor {
 	}
 
 	invoke(request: resources.ResourceInvokeRequest, callback: Callback<object>): void {
-		callback(new Error(`the program invokes ${request.getTok()}: settings must be complete without asking the cloud`), {});
+		const details = `the program invokes ${request.getTok()}: settings must be complete without asking the cloud`;
+		// The SDK takes an invoke's message from where gRPC puts it.
+		callback(Object.assign(new Error(details), { details }), {});
 	}
 
 	readResource(request: resources.ReadResourceRequest, callback: Callback<object>): void {
