@@ -1,8 +1,8 @@
 import * as pulumi from "@pulumi/pulumi";
 
 /**
- * A component's `dependsOn` with more besides. The engine does not hand a component's own down to what is in it, so each
- * resource that must wait is given it by name.
+ * A component's `dependsOn` with more besides, for a resource in it. A child waits for its component, and so for these,
+ * in any case; given by name they also show among the resource's own dependencies.
  */
 export function dependsOnWith(
 	dependsOn: pulumi.ResourceOptions["dependsOn"],
