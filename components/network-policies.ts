@@ -44,8 +44,9 @@ export function allow(
 	return {
 		podSelector: { matchLabels: selectorOf(workload) },
 		policyTypes: [...(ingress.length > 0 ? ["Ingress"] : []), ...(egress.length > 0 ? ["Egress"] : [])],
-		ingress: ingress.map(({ peers, ports }) => ({ from: [...peers], ports: tcp(ports) })),
-		egress: egress.map(({ peers, ports }) => ({ to: [...peers], ports: tcp(ports) })),
+		// Left out, not empty: the API server counts an empty list as a change at every apply.
+		...(ingress.length > 0 ? { ingress: ingress.map(({ peers, ports }) => ({ from: [...peers], ports: tcp(ports) })) } : {}),
+		...(egress.length > 0 ? { egress: egress.map(({ peers, ports }) => ({ to: [...peers], ports: tcp(ports) })) } : {}),
 	};
 }
 

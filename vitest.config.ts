@@ -1,0 +1,24 @@
+import { defineConfig } from "vitest/config";
+
+/** Real daemons take time to start, and share this machine's processors: one file after another. */
+const daemons = { fileParallelism: false, testTimeout: 60_000, hookTimeout: 120_000, teardownTimeout: 30_000 };
+
+export default defineConfig({
+	test: {
+		pool: "forks",
+		maxWorkers: "100%", // the default leaves a processor idle
+		projects: [
+			{
+				extends: true,
+				test: {
+					name: "unit",
+					include: ["**/*.test.ts"],
+					exclude: ["**/node_modules/**", "test/haproxy/**", "test/cluster/**"],
+					testTimeout: 20_000,
+				},
+			},
+			{ extends: true, test: { name: "haproxy", include: ["test/haproxy/**/*.test.ts"], ...daemons } },
+			{ extends: true, test: { name: "cluster", include: ["test/cluster/**/*.test.ts"], ...daemons } },
+		],
+	},
+});
