@@ -1,0 +1,185 @@
+/**
+ * What the edge (http/, ws/) may ask of the services. Every call names its principal and sees that principal's
+ * workspace alone; what is another's does not exist for it.
+ *
+ * Errors: {@link ServiceError} with a code the edge turns into a status. Anything else thrown is a fault of the server's.
+ */
+import type { Activity, Agent, MemoryEntry, MemorySystem, Principal, Snapshot, Swarm, SyncEvent, Task, TaskPriority } from "./model.ts";
+
+export type ServiceErrorCode =
+	/** 400: the request makes no sense. */
+	| "INVALID"
+	/** 401: no credential, or one that is not valid any more. */
+	| "UNAUTHENTICATED"
+	/** 403: a role is missing. */
+	| "FORBIDDEN"
+	/** 404: not there, or another's. */
+	| "NOT_FOUND"
+	/** 409: not in this state. */
+	| "CONFLICT"
+	/** 429, with retryAfterSeconds. */
+	| "RATE_LIMITED"
+	/** 503, with retryAfterSeconds: a dependency is away, or the worker has too much to do. */
+	| "UNAVAILABLE"
+	/** 501: part of the contract, not of this build. */
+	| "NOT_IMPLEMENTED";
+
+/** An expected failure; the message is for the client. */
+export class ServiceError extends Error {
+	readonly code: ServiceErrorCode;
+	/** Seconds after which trying again makes sense. */
+	readonly retryAfterSeconds: number | undefined;
+
+	constructor(code: ServiceErrorCode, message: string, retryAfterSeconds?: number) {
+		super(message);
+		this.name = "ServiceError";
+		this.code = code;
+		this.retryAfterSeconds = retryAfterSeconds;
+	}
+}
+
+export interface SwarmService {
+	/** The workspace's swarm; null before the first initialisation. */
+	current(principal: Principal): Promise<Swarm | null>;
+	/** Begins anew: agents, tasks and activities are gone. Needs the role `operator` where there is a swarm already. */
+	initialise(
+		principal: Principal,
+		settings: { name: string; topology: string; maxAgents: number | null; strategy: string | null },
+	): Promise<Swarm>;
+	/** Everything, and the position in the event sequence that it stands for: consistent, so nothing between is missed. */
+	snapshot(principal: Principal): Promise<Snapshot>;
+}
+
+export interface AgentService {
+	list(principal: Principal): Promise<Agent[]>;
+	spawn(principal: Principal, settings: { type: string; name: string | null; capabilities: readonly string[] }): Promise<Agent>;
+	/** What an agent reports of itself; what it leaves out stays. */
+	report(
+		principal: Principal,
+		agentId: string,
+		figures: { performance?: number; memory?: string; cpu?: number; status?: "idle" | "busy" | "offline" },
+	): Promise<Agent>;
+	remove(principal: Principal, agentId: string): Promise<void>;
+}
+
+export interface TaskService {
+	list(principal: Principal): Promise<Task[]>;
+	get(principal: Principal, taskId: string): Promise<Task>;
+	create(
+		principal: Principal,
+		settings: { description: string; priority: TaskPriority; strategy: string | null; dependencies: readonly string[] },
+	): Promise<Task>;
+	/** pending -> in_progress, by an agent. CONFLICT where another has it. */
+	claim(principal: Principal, taskId: string, agentId: string): Promise<Task>;
+	progress(principal: Principal, taskId: string, percent: number): Promise<Task>;
+	complete(principal: Principal, taskId: string, result: unknown): Promise<Task>;
+	fail(principal: Principal, taskId: string, error: string): Promise<Task>;
+	cancel(principal: Principal, taskId: string): Promise<Task>;
+	/** Puts claims that have been silent for too long back to pending; run by one process at a time. Returns how many. */
+	expireClaims(): Promise<number>;
+}
+
+export interface ActivityService {
+	/** Newest first. */
+	list(principal: Principal, limit: number): Promise<Activity[]>;
+}
+
+export interface MemoryService {
+	store(
+		principal: Principal,
+		entry: {
+			system: MemorySystem;
+			namespace: string;
+			key: string;
+			value: string;
+			metadata?: Readonly<Record<string, unknown>>;
+			ttlSeconds?: number;
+		},
+	): Promise<MemoryEntry>;
+	get(principal: Principal, system: MemorySystem, namespace: string, key: string): Promise<MemoryEntry | null>;
+	/** `pattern` is text with `*` for anything. Newest first. */
+	search(
+		principal: Principal,
+		query: { system?: MemorySystem; namespace?: string; pattern: string; limit: number },
+	): Promise<MemoryEntry[]>;
+	/** The newest entries of a system, and how many there are. */
+	list(principal: Principal, system: MemorySystem, limit: number): Promise<{ entries: MemoryEntry[]; total: number }>;
+	remove(principal: Principal, system: MemorySystem, namespace: string, key: string): Promise<boolean>;
+}
+
+/** The sequence of a workspace's events, the same for every worker. */
+export interface EventService {
+	/** Live events of a workspace, in order, none twice, none left out: what pub/sub lost is read again from the stream. Returns the way to stop. */
+	subscribe(workspace: string, onEvent: (event: SyncEvent) => void, onGap: (from: number, to: number) => void): Promise<() => void>;
+	/** Events after a position, at most `limit`; null where the stream no longer reaches back so far. */
+	since(workspace: string, seq: number, limit: number): Promise<SyncEvent[] | null>;
+	/** The last position. */
+	head(workspace: string): Promise<number>;
+}
+
+export interface IdentityService {
+	/** @throws ServiceError UNAUTHENTICATED, always with the same message. */
+	fromToken(token: string): Promise<Principal>;
+	fromSession(sessionId: string): Promise<Principal>;
+	/** A browser's session for a token's holder; a new id at every login. */
+	login(token: string): Promise<{ sessionId: string; principal: Principal; maxAgeSeconds: number }>;
+	logout(sessionId: string): Promise<void>;
+	/** A token's secret is shown once, here, and kept only as a hash. */
+	issue(settings: {
+		subject: string;
+		roles: readonly ("member" | "operator")[];
+		workspace: string;
+		expiresAt: number | null;
+	}): Promise<{ token: string; credentialId: string }>;
+	revoke(credentialId: string): Promise<boolean>;
+	list(): Promise<
+		{
+			credentialId: string;
+			subject: string;
+			roles: readonly string[];
+			workspace: string;
+			createdAt: number;
+			expiresAt: number | null;
+			revokedAt: number | null;
+		}[]
+	>;
+	/** Told at once, on every worker, when a credential ends before its time. Returns the way to stop. */
+	onRevoked(listener: (credentialId: string) => void): () => void;
+}
+
+/** Ready answers for reads that many ask for: memory, then Redis, then `load`; one load at a time for a key. */
+export interface CacheService {
+	get(key: string, freshMs: number, staleMs: number, load: () => Promise<unknown>): Promise<CachedBody>;
+	/** On every worker, within one hop of pub/sub. Keys begin with the workspace they are of. */
+	invalidate(prefix: string): Promise<void>;
+}
+
+/** JSON text, ready to send, with its ETag. */
+export interface CachedBody {
+	readonly body: Buffer;
+	readonly etag: string;
+}
+
+/** Token buckets that lease from Redis in batches. Where Redis is away each worker goes on with its own share. */
+export interface LimitService {
+	/** @returns seconds until there is room again; 0 when the request may go on. No round trip in the common case. */
+	take(bucket: string, cost: number, limit: { perSecond: number; burst: number }): number;
+}
+
+/** What the worker knows of what it depends on. A dead dependency makes a service degraded, never the worker unready. */
+export interface HealthService {
+	dependencies(): { readonly [name: string]: { readonly status: "up" | "down"; readonly since: number; readonly detail?: string } };
+}
+
+export interface Services {
+	readonly swarm: SwarmService;
+	readonly agents: AgentService;
+	readonly tasks: TaskService;
+	readonly activities: ActivityService;
+	readonly memory: MemoryService;
+	readonly events: EventService;
+	readonly identity: IdentityService;
+	readonly cache: CacheService;
+	readonly limits: LimitService;
+	readonly health: HealthService;
+}
