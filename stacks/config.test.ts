@@ -211,6 +211,11 @@ describe("a fault in the shape of the file", () => {
 		expect(faultsOf("dev", { [path]: value }).map((fault) => [fault.at, fault.fix])).toEqual([[`agentic-flow:${path}`, fix]]);
 	});
 
+	it("asks whether a word near to an allowed one was meant", () => {
+		const [fault] = faultsOf("dev", { environment: "developement" });
+		expect(fault?.fix).toBe('did you mean "development"? give one of "development", "production"');
+	});
+
 	it("reports a missing required setting", () => {
 		expect(faultsOf("dev", { "aws.region": REMOVED }).map(({ at, what }) => [at, what])).toEqual([
 			["agentic-flow:aws.region", "is missing"],

@@ -21,7 +21,7 @@ export function faultsOf(at: string, section: z.ZodType, value: unknown, issues:
 				at: pathOf(at, issue.path),
 				what: given === undefined ? "is missing" : `${shown(given)} is not allowed`,
 				why: here?.description,
-				fix: `give ${allowed(issue, here)}`,
+				fix: `${meantWord(given, here)}give ${allowed(issue, here)}`,
 			},
 		];
 	});
@@ -72,6 +72,13 @@ function allowed(issue: Issue, schema: JsonSchema | undefined): string {
 		default:
 			return issue.message;
 	}
+}
+
+/** The word on the list that was probably meant, as the beginning of a sentence. */
+function meantWord(given: unknown, schema: JsonSchema | undefined): string {
+	const words = (schema?.enum ?? []).filter((word) => typeof word === "string");
+	const meant = typeof given === "string" ? nearest(given, words) : undefined;
+	return meant ? `did you mean ${shown(meant)}? ` : "";
 }
 
 function oneOf(words: readonly string[]): string {
