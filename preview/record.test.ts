@@ -55,7 +55,7 @@ describe("a recorded program", () => {
 	});
 
 	it("can be told an output, and an id, that a provider would compute", async () => {
-		const answer = (type: string) => (type === "aws:ec2/vpc:Vpc" ? { id: "vpc-1", arn: "arn:1" } : {});
+		const answer = (type: string): Record<string, string> => (type === "aws:ec2/vpc:Vpc" ? { id: "vpc-1", arn: "arn:1" } : {});
 		const { outputs } = await record({ ...options, answer }, async () => {
 			const vpc = new Vpc("vpc", {});
 			return { id: vpc.id, arn: vpc.arn, owner: vpc.ownerId };
