@@ -100,19 +100,25 @@ export function parseOptions<O extends Options>(
 export function helpOf({ name, summary, details, args, options }: Command): string {
 	const usage = ["flowctl", name, ...args.map((arg) => `<${arg.name}>`), "[options]"].join(" ");
 	return [
-		`${usage}`,
+		usage,
 		`  ${summary}`,
 		...details.flatMap((paragraph) => ["", ...paragraph.split("\n").map((line) => `  ${line}`)]),
 		...(args.length > 0 ? ["", "Arguments", ...columns(args.map((arg) => [`<${arg.name}>`, arg.summary]))] : []),
 		"",
 		"Options",
-		...columns(Object.entries({ ...options, ...commonOptions }).map(([option, shape]) => [flag(option, shape), shape.summary])),
+		...optionLines({ ...options, ...commonOptions }),
 		"",
 	].join("\n");
 }
 
-function flag(name: string, { short, value }: Option): string {
-	return [short ? `-${short}, --${name}` : `--${name}`, value].filter(Boolean).join(" ");
+/** An option a line, as they are written and what they do. */
+export function optionLines(options: Options): string[] {
+	return columns(
+		Object.entries(options).map(([name, { short, value, summary }]) => [
+			[short ? `-${short}, --${name}` : `--${name}`, value].filter(Boolean).join(" "),
+			summary,
+		]),
+	);
 }
 
 /** Two columns, the second ones in line. */

@@ -2,7 +2,7 @@
 import { enableCompileCache } from "node:module";
 import path from "node:path";
 
-// Halves the start: the SDK is some thousand modules. In the project's own folder, where nobody else can write.
+// Saves a fifth of a second: the SDK is some thousand modules. In the project's own folder, where nobody else can write.
 enableCompileCache(path.join(import.meta.dirname, "..", "node_modules", ".cache", "flowctl"));
 
 for (const stream of [process.stdout, process.stderr]) {

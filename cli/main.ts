@@ -1,9 +1,8 @@
 /** `flowctl`: from words to an exit code. Whatever is heavy is loaded by the handler that needs it. */
-
 import { UserError } from "../core/errors.ts";
 import { nearest } from "../core/nearest.ts";
 import packageJson from "../package.json" with { type: "json" };
-import { type Command, columns, commonOptions, exitCodes, helpOf, parseOptions } from "./command.ts";
+import { type Command, columns, commonOptions, exitCodes, helpOf, optionLines, parseOptions } from "./command.ts";
 import { diffCommand } from "./commands/diff.ts";
 import { previewCommand } from "./commands/preview.ts";
 import { renderCommand } from "./commands/render.ts";
@@ -105,12 +104,7 @@ function overview(): string {
 		]),
 		"",
 		"Options",
-		...columns(
-			Object.entries(ownOptions).map(([name, { summary, ...rest }]) => [
-				"short" in rest ? `-${rest.short}, --${name}` : `--${name}`,
-				summary,
-			]),
-		),
+		...optionLines(ownOptions),
 		"",
 		"Exit codes",
 		...columns([

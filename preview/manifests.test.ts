@@ -94,6 +94,7 @@ describe("placeholders", () => {
 			{ name: "hosts.primary", path: "spec.env[0].value" },
 			{ name: "lb[0]", path: "spec.env[0].value" },
 		]);
+		expect(render({ hosts: { [address]: 1 } })?.object.spec).toEqual({ hosts: { "${hosts.primary}": 1 } });
 	});
 
 	it("are named after their place where no output gives the value, and after the setting for the server's image", () => {

@@ -1,6 +1,6 @@
 /** A stack's Kubernetes objects, in the order in which they can be applied. */
 import { isSecretMark, type RecordedValue, type ResourceRecord, type StackRecord } from "../core/record.ts";
-import { pathTo } from "./paths.ts";
+import { leavesOf } from "./paths.ts";
 import { type Placeholder, withPlaceholders } from "./placeholders.ts";
 
 /** One object, ready to be written. */
@@ -120,13 +120,9 @@ function text(value: RecordedValue | undefined): string {
 }
 
 function refuseSecrets({ inputs }: ResourceRecord, label: string): void {
-	const visit = (value: RecordedValue, path: string) => {
-		if (isSecretMark(value)) throw new Error(`${label} has a secret at ${path}: only a Secret may hold one`);
-		if (typeof value !== "object" || value === null) return;
-		const isList = Array.isArray(value);
-		for (const [key, inner] of Object.entries(value)) visit(inner, pathTo(path, isList ? Number(key) : key));
-	};
-	visit(inputs, "");
+	for (const [path, leaf] of leavesOf(inputs)) {
+		if (isSecretMark(leaf)) throw new Error(`${label} has a secret at ${path}: only a Secret may hold one`);
+	}
 }
 
 /** Without the annotations that only Pulumi's provider reads. */

@@ -4,7 +4,7 @@
  */
 import { createHash } from "node:crypto";
 import { isUnknownMark, type RecordedValue, type StackRecord } from "../core/record.ts";
-import { pathTo } from "./paths.ts";
+import { leavesOf, pathTo } from "./paths.ts";
 
 /** Outputs that an object may carry, by the type of the resource that has them. All are text. */
 const CARRIED: Readonly<Record<string, readonly string[]>> = {
@@ -35,15 +35,8 @@ export function hasToken(text: string): boolean {
 
 /** Every text in a stack's outputs, by its path: `postgresPrimaryHost`, `hosts[0]`. */
 export function textsIn(outputs: StackRecord["outputs"]): Map<string, string> {
-	const texts = new Map<string, string>();
-	const visit = (value: RecordedValue, path: string) => {
-		if (typeof value === "string") texts.set(path, value);
-		if (typeof value !== "object" || value === null) return;
-		const isList = Array.isArray(value);
-		for (const [key, inner] of Object.entries(value)) visit(inner, pathTo(path, isList ? Number(key) : key));
-	};
-	visit(outputs, "");
-	return texts;
+	const texts = [...leavesOf(outputs)].filter((leaf): leaf is [string, string] => typeof leaf[1] === "string");
+	return new Map(texts);
 }
 
 /** The output's path for every token that is a whole output, or a whole part of one. */
@@ -76,18 +69,18 @@ export function withPlaceholders(
 		placeholders.push({ name, path });
 		return `\${${name}}`;
 	};
+	const filled = (text: string, path: string) =>
+		text.replace(TOKEN, (token) => {
+			const name = names.get(token);
+			if (name === undefined) throw new Error(`${owner} carries a value at ${path} that is no output of the stack`);
+			return put(name, path);
+		});
 	const visit = (here: RecordedValue, path: string): RecordedValue => {
 		if (isUnknownMark(here)) return put(nameOfPlace(owner, path), path);
-		if (typeof here === "string") {
-			return here.replace(TOKEN, (token) => {
-				const name = names.get(token);
-				if (name === undefined) throw new Error(`${owner} carries a value at ${path} that is no output of the stack`);
-				return put(name, path);
-			});
-		}
+		if (typeof here === "string") return filled(here, path);
 		if (Array.isArray(here)) return here.map((inner, index) => visit(inner, pathTo(path, index)));
 		if (typeof here !== "object" || here === null) return here;
-		return Object.fromEntries(Object.entries(here).map(([key, inner]) => [key, visit(inner, pathTo(path, key))]));
+		return Object.fromEntries(Object.entries(here).map(([key, inner]) => [filled(key, path), visit(inner, pathTo(path, key))]));
 	};
 	return { value: visit(value, ""), placeholders };
 }

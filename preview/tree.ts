@@ -62,11 +62,6 @@ export function totalsOf({ resources }: StackRecord): Totals {
 	};
 }
 
-/** Whether the value, or any part of it, is known only after `pulumi up`. */
-export function hasUnknown(value: RecordedValue): boolean {
-	return countWhere(value, isUnknownMark) > 0;
-}
-
 /** Whether the value, or any part of it, is not recorded: unknown, or a secret. */
 export function hasHidden(value: RecordedValue): boolean {
 	return countWhere(value, (inner) => isUnknownMark(inner) || isSecretMark(inner)) > 0;

@@ -1,6 +1,6 @@
 /** A recorded stack as text for people. */
-import { isUnknownMark, type ResourceRecord, type StackRecord } from "../../core/record.ts";
-import { hasUnknown, nameIn, shortType, type Totals, type TreeNode, totalsOf, treeOf } from "../../preview/tree.ts";
+import { isSecretMark, isUnknownMark, type ResourceRecord, type StackRecord } from "../../core/record.ts";
+import { hasHidden, nameIn, shortType, type Totals, type TreeNode, totalsOf, treeOf } from "../../preview/tree.ts";
 import type { Paint } from "./paint.ts";
 import { propertyLines } from "./value.ts";
 
@@ -59,11 +59,11 @@ function headLine({ type, name, protect, retainOnDelete, ignoreChanges }: Resour
 function inputLines({ inputs, propertyDependencies }: ResourceRecord, paint: Paint): string[] {
 	return Object.entries(inputs).flatMap(([input, value]) => {
 		const [first = "", ...below] = propertyLines(input, value, paint);
-		if (!hasUnknown(value)) return [first, ...below];
 		const sources = (propertyDependencies[input] ?? []).map(nameIn);
-		if (sources.length === 0) return [first, ...below];
-		const from = isUnknownMark(value) ? `from ${sources.join(", ")}` : `# from ${sources.join(", ")}`;
-		return [`${first} ${paint.dim(from)}`, ...below];
+		if (sources.length === 0 || !hasHidden(value)) return [first, ...below];
+		// Which of them a value further in comes from is not recorded.
+		const isAll = isUnknownMark(value) || isSecretMark(value);
+		return [`${first} ${paint.dim(`${isAll ? "" : "# "}from ${sources.join(", ")}`)}`, ...below];
 	});
 }
 
