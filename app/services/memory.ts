@@ -1,0 +1,166 @@
+import type { MemoryEntry } from "../model.ts";
+import { type MemoryService, ServiceError } from "../ports.ts";
+import { addReads, countEntries, deleteEntry, type EntryKey, findEntry, listEntries, putEntry, type Reads } from "../stores/memory.ts";
+import type { Database } from "../stores/postgres.ts";
+import type { Changer } from "./changes.ts";
+import { demandBytes } from "./demand.ts";
+
+/** Bytes in UTF-8; entries of a listing; the longest time to live, ten years. */
+const limits = {
+	namespace: 256,
+	key: 1_024,
+	value: 1_048_576,
+	metadata: 65_536,
+	pattern: 1_024,
+	listed: 1_000,
+	ttlSeconds: 315_360_000,
+} as const;
+
+/** Bytes of a value that an event still carries; of a longer one it says that it was left out. */
+const EVENT_VALUE_BYTES = 4_096;
+
+/** Milliseconds for which reads are gathered before they are added to the entries' counts. */
+const COUNT_EVERY = 5_000;
+
+/** Entries whose reads are gathered at most; the reads of others are not counted until the next time. */
+const GATHERED = 10_000;
+
+/** A memory service that gathers counts, and adds those that are left when it is closed. */
+export interface CountingMemoryService extends MemoryService {
+	close(): Promise<void>;
+}
+
+/**
+ * An entry's `accessCount` are the reads of it by key: added every few seconds by each worker, so it is a little late,
+ * and a worker that is killed leaves out its last seconds. A read costs no write of its own.
+ */
+export function memoryService(database: Database, change: Changer, onProblem: (error: unknown) => void): CountingMemoryService {
+	const reads = new ReadCounts(database, onProblem);
+	return {
+		store(principal, { system, namespace, key, value, metadata, ttlSeconds }) {
+			demandKey({ system, namespace, key });
+			demandBytes("value", value, limits.value);
+			const metadataJson = metadata === undefined ? null : JSON.stringify(metadata);
+			demandBytes("metadata", metadataJson ?? "", limits.metadata);
+			if (ttlSeconds !== undefined && !(ttlSeconds > 0 && ttlSeconds <= limits.ttlSeconds)) {
+				throw new ServiceError("INVALID", `ttl is a number of seconds above 0, at most ${limits.ttlSeconds}`);
+			}
+			return change(
+				principal,
+				(client) =>
+					putEntry(client, principal.workspace, {
+						system,
+						namespace,
+						key,
+						value,
+						metadata: metadataJson,
+						ttlSeconds: ttlSeconds ?? null,
+					}),
+				async ({ entry, created }, { happened }) => {
+					happened("memory", idOf(entry), created ? "created" : "updated", eventData(entry));
+					return entry;
+				},
+			);
+		},
+
+		async get(principal, system, namespace, key) {
+			const entry = await database.read(principal.id, (client) => findEntry(client, principal.workspace, { system, namespace, key }));
+			if (entry !== null) reads.add(principal.workspace, entry);
+			return entry;
+		},
+
+		async search(principal, { system, namespace, pattern, limit }) {
+			demandBytes("pattern", pattern, limits.pattern);
+			const filter = { system: system ?? null, namespace: namespace ?? null, like: likeOf(pattern) };
+			return await database.read(principal.id, (client) =>
+				listEntries(client, principal.workspace, filter, Math.min(limit, limits.listed)),
+			);
+		},
+
+		list(principal, system, limit) {
+			return database.read(principal.id, async (client) => {
+				const [entries, total] = await Promise.all([
+					listEntries(client, principal.workspace, { system, namespace: null, like: null }, Math.min(limit, limits.listed)),
+					countEntries(client, principal.workspace, system),
+				]);
+				return { entries, total };
+			});
+		},
+
+		remove(principal, system, namespace, key) {
+			const entryKey = { system, namespace, key };
+			return change(
+				principal,
+				(client) => deleteEntry(client, principal.workspace, entryKey),
+				async (removed, { happened }) => {
+					if (removed) happened("memory", idOf(entryKey), "deleted", entryKey);
+					return removed;
+				},
+			);
+		},
+
+		close: () => reads.close(),
+	};
+}
+
+/**
+ * Text as a pattern of SQL's: `*` is anything. Without one, the text may be anywhere.
+ *
+ * @returns with `\` before what has a meaning there
+ */
+export function likeOf(pattern: string): string {
+	const escaped = pattern.replace(/[\\%_]/g, "\\$&");
+	return pattern.includes("*") ? escaped.replace(/\*+/g, "%") : `%${escaped}%`;
+}
+
+function demandKey({ namespace, key }: EntryKey): void {
+	if (key === "") throw new ServiceError("INVALID", "key is empty");
+	demandBytes("namespace", namespace, limits.namespace);
+	demandBytes("key", key, limits.key);
+}
+
+function idOf({ system, namespace, key }: EntryKey): string {
+	return `${system}/${namespace}/${key}`;
+}
+
+function eventData(entry: MemoryEntry): unknown {
+	const { value, ...rest } = entry;
+	return Buffer.byteLength(value) > EVENT_VALUE_BYTES ? { ...rest, value: null, valueOmitted: true } : entry;
+}
+
+/** Reads of entries, gathered. */
+class ReadCounts {
+	readonly #database: Database;
+	readonly #onProblem: (error: unknown) => void;
+	readonly #timer: NodeJS.Timeout;
+	#gathered = new Map<string, Reads>();
+
+	constructor(database: Database, onProblem: (error: unknown) => void) {
+		this.#database = database;
+		this.#onProblem = onProblem;
+		this.#timer = setInterval(() => void this.#flush(), COUNT_EVERY).unref();
+	}
+
+	add(workspace: string, { system, namespace, key }: EntryKey): void {
+		const id = JSON.stringify([workspace, system, namespace, key]);
+		const before = this.#gathered.get(id);
+		if (before === undefined && this.#gathered.size >= GATHERED) return;
+		this.#gathered.set(id, { workspace, system, namespace, key, reads: (before?.reads ?? 0) + 1 });
+	}
+
+	async close(): Promise<void> {
+		clearInterval(this.#timer);
+		await this.#flush();
+	}
+
+	async #flush(): Promise<void> {
+		if (this.#gathered.size === 0) return;
+		const reads = [...this.#gathered.values()];
+		this.#gathered = new Map();
+		try {
+			await this.#database.write(null, (client) => addReads(client, reads));
+		} catch (error) {
+			this.#onProblem(error);
+		}
+	}
+}

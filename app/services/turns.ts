@@ -1,0 +1,31 @@
+import { ServiceError } from "../ports.ts";
+
+/** Runs work under a key. @throws ServiceError UNAVAILABLE where too many wait already */
+export type TakeTurns = <T>(key: string, work: () => Promise<T>) => Promise<T>;
+
+/**
+ * Bounds what runs at the same time under each key, first come, first served.
+ *
+ * @param limits for each key: how many run, and how many wait at most
+ */
+export function turns(limits: { readonly running: number; readonly waiting: number }): TakeTurns {
+	const lines = new Map<string, { running: number; readonly waiting: (() => void)[] }>();
+	return async function takeTurns(key, work) {
+		const line = lines.get(key) ?? { running: 0, waiting: [] };
+		if (line.running < limits.running) {
+			line.running += 1;
+			lines.set(key, line);
+		} else {
+			if (line.waiting.length >= limits.waiting) throw new ServiceError("UNAVAILABLE", "too many changes at once", 1);
+			await new Promise<void>((go) => line.waiting.push(go));
+		}
+		try {
+			return await work();
+		} finally {
+			const next = line.waiting.shift();
+			if (next === undefined) line.running -= 1;
+			else next();
+			if (line.running === 0) lines.delete(key);
+		}
+	};
+}

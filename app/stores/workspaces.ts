@@ -1,0 +1,94 @@
+import type { Activity, SyncEvent } from "../model.ts";
+import type { Queryable } from "./postgres.ts";
+
+/** A workspace that this transaction alone may change until it ends. */
+export interface LockedWorkspace {
+	/** Position of its last event. */
+	readonly seq: number;
+	/** Agents since the swarm began. */
+	readonly agentsSpawned: number;
+	/** The time of this change, to the microsecond, as PostgreSQL reads it: later than that of every change before. */
+	readonly at: string;
+}
+
+/**
+ * Waits for whoever else changes the workspace; makes it where there is none. Waiting for an advisory lock is first come,
+ * first served, where those who wait for a row that keeps changing overtake each other.
+ */
+export async function lockWorkspace(client: Queryable, workspace: string): Promise<LockedWorkspace> {
+	const locked = client.query({
+		name: "workspace-lock",
+		text: "select pg_advisory_xact_lock(hashtextextended($1, 0))",
+		values: [workspace],
+	});
+	const [, found] = await Promise.all([locked, readLocked(client, workspace)]);
+	if (found !== undefined) return found;
+	await client.query({
+		name: "workspace-create",
+		text: "insert into workspaces (workspace, last_change) values ($1, clock_timestamp())",
+		values: [workspace],
+	});
+	return (await readLocked(client, workspace)) as LockedWorkspace;
+}
+
+async function readLocked(client: Queryable, workspace: string): Promise<LockedWorkspace | undefined> {
+	const [row] = await client.query<LockedWorkspace>({
+		name: "workspace-read",
+		text: `select event_seq as seq, agents_spawned as "agentsSpawned",
+				to_char(greatest(clock_timestamp(), last_change + interval '1 microsecond') at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') as at
+			from workspaces where workspace = $1`,
+		values: [workspace],
+	});
+	return row;
+}
+
+/** Appends to the sequence of events, which the lock keeps in the order of the commits, and to the activities. */
+export async function appendChanges(
+	client: Queryable,
+	workspace: string,
+	changes: { readonly at: string; readonly events: readonly SyncEvent[]; readonly activities: readonly Activity[] },
+): Promise<void> {
+	await client.query({
+		name: "workspace-append",
+		text: `with
+			moved as (update workspaces set event_seq = event_seq + jsonb_array_length($3::jsonb), last_change = $2::timestamptz where workspace = $1),
+			noted as (
+				insert into activities (workspace, id, type, message, metadata, "timestamp")
+				select $1, id, type, message, metadata, $2::timestamptz
+				from jsonb_to_recordset($4::jsonb) as each (id text, type text, message text, metadata jsonb)
+			)
+			insert into events_outbox (workspace, seq, entity_type, entity_id, action, data, created_at)
+			select $1, seq, "entityType", "entityId", action, nullif(data, 'null'), $2::timestamptz
+			from jsonb_to_recordset($3::jsonb) as each (seq bigint, "entityType" text, "entityId" text, action text, data jsonb)`,
+		values: [workspace, changes.at, JSON.stringify(changes.events), JSON.stringify(changes.activities)],
+	});
+}
+
+/** Events after a position, oldest first. A number left out means that the partition it was in has been dropped. */
+export async function eventsAfter(client: Queryable, workspace: string, seq: number, limit: number): Promise<SyncEvent[]> {
+	return await client.query<SyncEvent>({
+		name: "events-after",
+		text: `select seq, entity_type as "entityType", entity_id as "entityId", action, data, created_at as "timestamp"
+			from events_outbox where workspace = $1 and seq > $2 order by seq limit $3`,
+		values: [workspace, seq, limit],
+	});
+}
+
+/** Position of the workspace's last event; 0 where there is none. */
+export async function lastSeq(client: Queryable, workspace: string): Promise<number> {
+	const [row] = await client.query<{ seq: number }>({
+		name: "events-last",
+		text: "select event_seq as seq from workspaces where workspace = $1",
+		values: [workspace],
+	});
+	return row?.seq ?? 0;
+}
+
+/** See {@link LockedWorkspace.agentsSpawned}. */
+export async function setAgentsSpawned(client: Queryable, workspace: string, spawned: number): Promise<void> {
+	await client.query({
+		name: "workspace-agents-spawned",
+		text: "update workspaces set agents_spawned = $2 where workspace = $1",
+		values: [workspace, spawned],
+	});
+}
