@@ -1,0 +1,164 @@
+import type { SyncEvent } from "../model.ts";
+import type { EventService } from "../ports.ts";
+import { conflate, type Update } from "./conflate.ts";
+
+/** Gets a workspace's events, a tick at a time. */
+export interface FeedListener {
+	/** Everything after `from` up to and with `to`: each event, and what is left when the latest state of an entity wins. */
+	onTick(events: readonly SyncEvent[], updates: readonly Update[], from: number, to: number): void;
+	/** The events of these positions, both included, are not to be had any more. */
+	onGap(from: number, to: number): void;
+}
+
+/** The live events of one workspace on this worker, for all of its sockets together. */
+export class Feed {
+	readonly workspace: string;
+	readonly listeners = new Set<FeedListener>();
+	/** The last position the listeners have been told. */
+	position = 0;
+	/** Holders; see {@link Feeds}. */
+	users = 0;
+	/** Since when nobody holds it; null while somebody does. */
+	idleSince: number | null = null;
+	readonly ready: Promise<void>;
+	readonly #requestTick: (feed: Feed) => void;
+	#pending: SyncEvent[] = [];
+	#head = 0;
+	#started = false;
+	#stop: (() => void) | undefined;
+	#closed = false;
+
+	constructor(workspace: string, events: EventService, requestTick: (feed: Feed) => void) {
+		this.workspace = workspace;
+		this.#requestTick = requestTick;
+		this.ready = this.#start(events);
+	}
+
+	/** Hands over what has come since the last tick. */
+	flush(): void {
+		const events = this.#pending;
+		if (events.length === 0 || !this.#started) return;
+		this.#pending = [];
+		const from = this.position;
+		this.position = (events.at(-1) as SyncEvent).seq;
+		const updates = conflate(events);
+		for (const listener of this.listeners) listener.onTick(events, updates, from, this.position);
+	}
+
+	close(): void {
+		this.#closed = true;
+		this.#stop?.();
+		this.listeners.clear();
+	}
+
+	async #start(events: EventService): Promise<void> {
+		const stop = await events.subscribe(
+			this.workspace,
+			(event) => this.#onEvent(event),
+			(from, to) => this.#onGap(from, to),
+		);
+		this.#stop = stop;
+		if (this.#closed) {
+			stop();
+			return;
+		}
+		// Asked after the subscription, so that whatever lies beyond the head comes from that.
+		this.#head = await events.head(this.workspace);
+		this.position = this.#head;
+		this.#started = true;
+		const early = this.#pending;
+		this.#pending = [];
+		for (const event of early) this.#onEvent(event);
+	}
+
+	#onEvent(event: SyncEvent): void {
+		if (!this.#started) {
+			this.#pending.push(event);
+			return;
+		}
+		if (event.seq <= this.#head) return;
+		if (event.seq > this.#head + 1) this.#onGap(this.#head + 1, event.seq - 1);
+		this.#head = event.seq;
+		this.#pending.push(event);
+		if (this.#pending.length === 1) this.#requestTick(this);
+	}
+
+	#onGap(from: number, to: number): void {
+		if (!this.#started || to <= this.#head) return;
+		this.flush();
+		this.#head = to;
+		this.position = to;
+		for (const listener of this.listeners) listener.onGap(from, to);
+	}
+}
+
+/** The feeds of this worker: one a workspace, begun for its first socket and ended some time after its last. */
+export class Feeds {
+	readonly #feeds = new Map<string, Feed>();
+	readonly #due = new Set<Feed>();
+	readonly #events: EventService;
+	readonly #tickMs: number;
+	#timer: NodeJS.Timeout | undefined;
+
+	constructor(events: EventService, tickMs: number) {
+		this.#events = events;
+		this.#tickMs = tickMs;
+	}
+
+	get size(): number {
+		return this.#feeds.size;
+	}
+
+	/** The workspace's feed, in step with the sequence. Each call needs a {@link release}. @throws what the event service throws */
+	async acquire(workspace: string): Promise<Feed> {
+		let feed = this.#feeds.get(workspace);
+		if (feed === undefined) {
+			feed = new Feed(workspace, this.#events, (due) => this.#schedule(due));
+			this.#feeds.set(workspace, feed);
+		}
+		feed.users += 1;
+		feed.idleSince = null;
+		try {
+			await feed.ready;
+			return feed;
+		} catch (error) {
+			feed.close();
+			if (this.#feeds.get(workspace) === feed) this.#feeds.delete(workspace);
+			throw error;
+		}
+	}
+
+	release(feed: Feed, now: number): void {
+		feed.users -= 1;
+		if (feed.users === 0) feed.idleSince = now;
+	}
+
+	/** Ends what nobody has held for a while: a client that comes back soon costs no new subscription. */
+	sweep(now: number): void {
+		for (const feed of this.#feeds.values()) {
+			if (feed.idleSince === null || now - feed.idleSince < LINGER_MS) continue;
+			this.#feeds.delete(feed.workspace);
+			feed.close();
+		}
+	}
+
+	close(): void {
+		clearTimeout(this.#timer);
+		for (const feed of this.#feeds.values()) feed.close();
+		this.#feeds.clear();
+	}
+
+	#schedule(feed: Feed): void {
+		this.#due.add(feed);
+		this.#timer ??= setTimeout(() => this.#tick(), this.#tickMs);
+	}
+
+	#tick(): void {
+		this.#timer = undefined;
+		const due = [...this.#due];
+		this.#due.clear();
+		for (const feed of due) feed.flush();
+	}
+}
+
+const LINGER_MS = 10_000;

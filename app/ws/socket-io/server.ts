@@ -1,0 +1,273 @@
+import { randomBytes } from "node:crypto";
+import { createServer, type Server as HttpServer, type IncomingMessage, type ServerResponse } from "node:http";
+import type { Duplex } from "node:stream";
+import { type Namespace, Server, type Socket } from "socket.io";
+import { ENGINE_SESSION_SEPARATOR, paths, redisKeys } from "../../contract.ts";
+import type { Principal } from "../../model.ts";
+import { ServiceError } from "../../ports.ts";
+import { stickyCookie } from "../../sticky-cookie.ts";
+import { unauthenticated } from "../credentials.ts";
+import { isRefusal, ownerOf } from "../gate.ts";
+import type { SyncContext } from "../sync/server.ts";
+import { type Entry, isEngineSession, letIn, pathOf, refuseRequest } from "../upgrade.ts";
+import { type ClusterAdapter, clusterAdapter } from "./adapter.ts";
+import { listen, stamp } from "./events.ts";
+import { Rooms, workspaceRoom } from "./rooms.ts";
+
+/** What Engine.IO gives an HTTP server, and what it knows of a connection. */
+interface Engine {
+	readonly clients: Readonly<Record<string, Connection>>;
+	readonly clientsCount: number;
+	generateId: (request: IncomingMessage) => string;
+	handleRequest(request: IncomingMessage, response: ServerResponse): void;
+	handleUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void;
+	on(event: "connection", listener: (connection: Connection) => void): void;
+}
+
+type Connection = Socket["conn"];
+
+/** Kept with a session that may be recovered, so never more than may lie in Redis. */
+interface SocketData {
+	principal: Principal;
+}
+
+/** Socket.IO 4 on this worker. */
+export class SocketIoServer {
+	readonly #context: SyncContext;
+	readonly #io: Server;
+	readonly #engine: Engine;
+	readonly #adapter: ClusterAdapter | null;
+	readonly #heartbeat: NodeJS.Timeout;
+	/** Those who were let in, until there is a connection for them; and then those behind a connection. */
+	readonly #entries = new WeakMap<IncomingMessage, Entry>();
+	readonly #behind = new WeakMap<Connection, Entry>();
+	readonly #endCodes = new WeakMap<Connection, number>();
+	readonly #rooms: Rooms;
+	/** What recovered sessions have missed, by their data, until it is clear that they may have it. */
+	readonly #missed: WeakMap<object, unknown[][]>;
+
+	constructor(context: SyncContext) {
+		this.#context = context;
+		const { settings } = context;
+		this.#adapter = settings.redis === null ? null : clusterAdapter(settings.redis, redisKeys.all);
+		this.#io = new Server({
+			path: paths.socketIo,
+			serveClient: false,
+			maxHttpBufferSize: settings.limits.socketIoMessageBytes,
+			pingInterval: settings.pingMs,
+			pingTimeout: settings.pingTimeoutMs,
+			connectTimeout: settings.limits.authMs,
+			perMessageDeflate: false,
+			httpCompression: false,
+			cors: { origin: (origin, decide) => decide(null, origin !== undefined && settings.origins.isAllowed(origin)), credentials: true },
+			connectionStateRecovery: { maxDisconnectionDuration: RECOVERY_MS, skipMiddlewares: false },
+			...(this.#adapter === null ? {} : { adapter: this.#adapter.create }),
+		});
+		// The engine comes with a server to listen for it; requests are handed to it here, so that one never listens.
+		this.#io.attach(createServer());
+		this.#engine = this.#io.engine as unknown as Engine;
+		const { stickyKey, address, port } = settings.worker;
+		const prefix = stickyCookie(stickyKey, address, port) + ENGINE_SESSION_SEPARATOR;
+		this.#engine.generateId = () => prefix + randomBytes(18).toString("base64url");
+		this.#engine.on("connection", (connection) => this.#connected(connection));
+		this.#missed = holdMissedPackets(this.#io.sockets);
+		this.#io.use((socket, next) => {
+			this.#authenticate(socket).then(
+				() => next(),
+				(error: unknown) => next(this.#connectError(error)),
+			);
+		});
+		this.#io.on("connection", (socket) => this.#open(socket));
+		this.#rooms = new Rooms(this.#io, context);
+		this.#heartbeat = setInterval(() => {
+			this.#io.local.emit("system:heartbeat", { timestamp: stamp(), connections: this.connections });
+		}, HEARTBEAT_MS);
+		this.#heartbeat.unref();
+	}
+
+	get connections(): number {
+		return this.#engine.clientsCount;
+	}
+
+	/** Takes over the requests of its path; the server's other listeners get the rest. */
+	serve(server: HttpServer): void {
+		const others = server.listeners("request");
+		server.removeAllListeners("request");
+		server.on("request", (request: IncomingMessage, response: ServerResponse) => {
+			if (pathOf(request) === paths.socketIo) this.#request(request, response);
+			else for (const listener of others) listener.call(server, request, response);
+		});
+	}
+
+	/** A handshake that has been let in. */
+	take(request: IncomingMessage, raw: Duplex, head: Buffer, entry: Entry): void {
+		const { gate } = this.#context;
+		this.#entries.set(request, entry);
+		raw.once("close", () => gate.leave(entry.place));
+		this.#engine.handleUpgrade(request, raw, head);
+	}
+
+	/** A connection that goes on as a WebSocket. */
+	resume(request: IncomingMessage, raw: Duplex, head: Buffer): void {
+		this.#engine.handleUpgrade(request, raw, head);
+	}
+
+	/** Tells everybody to come again, here and there within `overMs`, and lets go of them. */
+	async drain(overMs: number): Promise<void> {
+		const connections = Object.values(this.#engine.clients);
+		const share = Math.ceil(connections.length / Math.max(1, Math.floor(overMs / DRAIN_STEP_MS)));
+		const sockets = Map.groupBy(this.#io.sockets.sockets.values(), (socket) => socket.conn);
+		for (let at = 0; at < connections.length; at += share) {
+			for (const connection of connections.slice(at, at + share)) {
+				for (const socket of sockets.get(connection) ?? []) {
+					socket.emit("server:draining", { afterMs: Math.floor(Math.random() * RECONNECT_SPREAD_MS), timestamp: stamp() });
+				}
+				// Not `disconnect`: after that a client does not come again by itself.
+				this.#endCodes.set(connection, 1012);
+				connection.close();
+			}
+			if (at + share < connections.length) await new Promise((resolve) => setTimeout(resolve, DRAIN_STEP_MS));
+		}
+	}
+
+	async close(): Promise<void> {
+		clearInterval(this.#heartbeat);
+		this.#rooms.close();
+		await this.#io.close();
+		await this.#adapter?.close();
+	}
+
+	#request(request: IncomingMessage, response: ServerResponse): void {
+		const { gate } = this.#context;
+		const refusal = gate.inspect(request);
+		if (refusal !== null) refuseRequest(response, refusal, undefined);
+		else if (request.method === "OPTIONS" || isEngineSession(request)) this.#engine.handleRequest(request, response);
+		else void this.#handshake(request, response);
+	}
+
+	async #handshake(request: IncomingMessage, response: ServerResponse): Promise<void> {
+		const entry = await letIn(this.#context.gate, request);
+		if (isRefusal(entry)) {
+			refuseRequest(response, entry, request.headers.origin);
+			return;
+		}
+		this.#entries.set(request, entry);
+		const giveUp = () => {
+			// Still there: it has come to nothing.
+			if (this.#entries.delete(request)) this.#context.gate.leave(entry.place);
+		};
+		response.once("close", giveUp);
+		if (response.destroyed) giveUp();
+		else this.#engine.handleRequest(request, response);
+	}
+
+	#connected(connection: Connection): void {
+		const { gate, observe, settings } = this.#context;
+		const entry = this.#entries.get(connection.request);
+		if (entry === undefined) {
+			connection.close();
+			return;
+		}
+		this.#entries.delete(connection.request);
+		this.#behind.set(connection, entry);
+		observe.opened("socket-io");
+		let second = 0;
+		let messages = 0;
+		connection.on("packet", () => {
+			const now = Math.floor(Date.now() / 1_000);
+			messages = second === now ? messages + 1 : 1;
+			second = now;
+			if (messages <= settings.limits.messagesPerSecond || connection.readyState !== "open") return;
+			this.#endCodes.set(connection, 1008);
+			connection.close(true);
+		});
+		connection.once("close", () => {
+			gate.leave(entry.place);
+			observe.closed("socket-io", this.#endCodes.get(connection) ?? 0);
+		});
+	}
+
+	async #authenticate(socket: Socket): Promise<void> {
+		const { gate, credentials } = this.#context;
+		const entry = this.#behind.get(socket.conn);
+		if (entry === undefined) throw unauthenticated();
+		const { token } = socket.handshake.auth;
+		const principal = typeof token === "string" ? await credentials.ofToken(token) : entry.principal;
+		if (principal === null || !credentials.isGood(principal, Date.now())) throw unauthenticated();
+		if (entry.place.owner === null) {
+			const refusal = gate.settle(entry.place, principal);
+			if (refusal !== null) throw new ServiceError("RATE_LIMITED", refusal.message);
+		}
+		const data = socket.data as Partial<SocketData>;
+		// The id of a lost session is a secret, but it is no credential.
+		const owner = data.principal;
+		if (socket.recovered && (!owner || ownerOf(owner) !== ownerOf(principal))) throw unauthenticated();
+		data.principal = principal;
+	}
+
+	#connectError(error: unknown): Error {
+		if (!(error instanceof ServiceError)) this.#context.observe.fault("socket-io connect", error);
+		const message = error instanceof ServiceError ? error.message : "Internal error.";
+		return Object.assign(new Error(message), { data: { message, error: message, timestamp: stamp() } });
+	}
+
+	#open(socket: Socket): void {
+		const { credentials, services, settings, observe } = this.#context;
+		const { principal } = socket.data as SocketData;
+		const cut = () => {
+			this.#endCodes.set(socket.conn, 1008);
+			socket.disconnect(true);
+		};
+		const live = { principal, cut };
+		const cameBack = socket.recovered || typeof socket.handshake.auth.pid === "string";
+		credentials.watch(live);
+		this.#rooms.enter(principal);
+		socket.on("disconnect", () => {
+			credentials.unwatch(live);
+			this.#rooms.leave(principal.workspace);
+		});
+		void socket.join(workspaceRoom(principal.workspace));
+		// Not needed any more, and there are thousands of them.
+		Object.assign(socket.conn, { request: null });
+		socket.handshake.auth = {};
+		listen({ socket, principal, services, settings, observe });
+		socket.emit("connected", { socketId: socket.id, timestamp: stamp(), server: "agentic-flow", version: settings.version });
+		for (const packet of this.#missed.get(socket.data) ?? []) socket.emit(...(packet as [string, ...unknown[]]));
+		if (cameBack) this.#snapshot(socket, principal);
+	}
+
+	/** Room events are not kept for who is away. */
+	#snapshot(socket: Socket, principal: Principal): void {
+		const { services, observe } = this.#context;
+		services.swarm.snapshot(principal).then(
+			(snapshot) => socket.emit("system:snapshot", snapshot),
+			(error: unknown) => observe.fault("socket-io snapshot", error),
+		);
+	}
+}
+
+/**
+ * Socket.IO sends a recovered session what it missed before it asks who has come for it. So that is held back here.
+ */
+function holdMissedPackets(namespace: Namespace): WeakMap<object, unknown[][]> {
+	const held = new WeakMap<object, unknown[][]>();
+	const { adapter } = namespace;
+	const restore = adapter.restoreSession.bind(adapter);
+	adapter.restoreSession = async (pid, offset) => {
+		const session = await restore(pid, offset);
+		const data = session?.data as object | null | undefined;
+		if (!session || !data) return session;
+		held.set(data, session.missedPackets);
+		return { ...session, missedPackets: [] };
+	};
+	return held;
+}
+
+/** Milliseconds for which a lost connection may be taken up again. */
+const RECOVERY_MS = 120_000;
+
+const HEARTBEAT_MS = 30_000;
+const DRAIN_STEP_MS = 50;
+
+/** Milliseconds over which clients that were sent away are asked to come again. */
+const RECONNECT_SPREAD_MS = 1_000;

@@ -1,0 +1,210 @@
+import type { SyncEvent } from "../../model.ts";
+import type { Update } from "../conflate.ts";
+import type { Feed, FeedListener } from "../feed.ts";
+import type { SocketObserver } from "../settings.ts";
+import { textFrame } from "./frame.ts";
+import { framesOf, Group, type Prepared, prepare, SyncSocket } from "./group.ts";
+import { keysOf } from "./messages.ts";
+import { Ring } from "./ring.ts";
+import type { States } from "./state.ts";
+
+/** Begins to bring a socket up to date with its hub, from where it stands. */
+export type CatchUp = (socket: SyncSocket, start: Start) => void;
+
+export type Start =
+	/** With a snapshot of at least this position; `missedFrom` is the first position the client can not be sent any more, if any. */
+	| { readonly kind: "state"; readonly atLeast: number; readonly missedFrom: number | null }
+	/** With the updates after this position. */
+	| { readonly kind: "resume"; readonly after: number };
+
+/** The sockets of one workspace on this worker. */
+export class Hub implements FeedListener {
+	readonly workspace: string;
+	readonly states: States;
+	/** Sockets that hold it. */
+	users = 0;
+	readonly ready: Promise<void>;
+	feed: Feed | null = null;
+	readonly #groups = new Map<string, Group>();
+	/** The groups that have subscribed to a key. */
+	readonly #byKey = new Map<string, Set<Group>>();
+	readonly #ring = new Ring();
+	readonly #bufferedBytes: number;
+	readonly #catchUp: CatchUp;
+	readonly #observe: SocketObserver;
+	#waiting: { readonly position: number; readonly resolve: () => void }[] = [];
+
+	constructor(
+		workspace: string,
+		feed: Promise<Feed>,
+		states: States,
+		settings: { readonly bufferedBytes: number },
+		catchUp: CatchUp,
+		observe: SocketObserver,
+	) {
+		this.workspace = workspace;
+		this.states = states;
+		this.#bufferedBytes = settings.bufferedBytes;
+		this.#catchUp = catchUp;
+		this.#observe = observe;
+		this.ready = feed.then((arrived) => {
+			this.feed = arrived;
+			arrived.listeners.add(this);
+			this.#ring.restart(arrived.position);
+		});
+	}
+
+	/** Every live socket has been written all it wants up to here. */
+	get position(): number {
+		return this.feed?.position ?? 0;
+	}
+
+	/** What the socket gets from now on. A live one stays live. */
+	assign(socket: SyncSocket, signature: string): void {
+		const wasLive = socket.live;
+		this.leave(socket);
+		let group = this.#groups.get(signature);
+		if (group === undefined) {
+			group = new Group(signature, this.position);
+			this.#groups.set(signature, group);
+			for (const key of group.keys) this.#index(key).add(group);
+		}
+		group.members += 1;
+		socket.group = group;
+		if (wasLive) this.join(socket);
+	}
+
+	/** The socket has been written everything up to {@link position}: it goes on with its group. */
+	join(socket: SyncSocket): void {
+		const group = socket.group as Group;
+		if (group.sockets.size === 0) group.sent = socket.told;
+		// The group has been written something that this client did not want when it came by, or that it got by another way.
+		if (group.sent > socket.told) {
+			socket.told = this.position;
+			socket.put(textFrame(JSON.stringify({ type: "position", seq: this.position })));
+		}
+		socket.live = true;
+		group.sockets.add(socket);
+	}
+
+	/** The socket gets nothing for a while. */
+	pause(socket: SyncSocket): void {
+		if (!socket.live || socket.group === null) return;
+		socket.live = false;
+		socket.group.sockets.delete(socket);
+		socket.told = Math.max(socket.told, socket.group.sent);
+	}
+
+	/** The socket is of no group any more. */
+	leave(socket: SyncSocket): void {
+		this.pause(socket);
+		const { group } = socket;
+		if (group === null) return;
+		socket.group = null;
+		group.members -= 1;
+		if (group.members > 0) return;
+		this.#groups.delete(group.signature);
+		for (const key of group.keys) {
+			const groups = this.#index(key);
+			groups.delete(group);
+			if (groups.size === 0) this.#byKey.delete(key);
+		}
+	}
+
+	/** The events after a position, if they are still in memory. */
+	after(position: number): Prepared[] | null {
+		return this.#ring.after(position);
+	}
+
+	/** Settles when the live sockets have got that far. */
+	reached(position: number): Promise<void> {
+		return new Promise((resolve) => this.#waiting.push({ position, resolve }));
+	}
+
+	onTick(events: readonly SyncEvent[], updates: readonly Update[], from: number, to: number): void {
+		const batch = updates.map(({ event, action, count }) => prepare(event, action, count));
+		this.#remember(events, batch);
+		for (const group of this.#distribute(batch)) this.#write(group, from);
+		this.#tell(to);
+		if (events.some(({ action }) => action === "reset")) {
+			// Clients of the first hour know no such thing, but they take a new state for what it is.
+			this.#restart({ kind: "state", atLeast: to, missedFrom: null });
+		}
+	}
+
+	onGap(from: number, to: number): void {
+		this.#ring.restart(to);
+		this.#restart({ kind: "state", atLeast: to, missedFrom: from });
+		this.#tell(to);
+	}
+
+	close(): void {
+		this.feed?.listeners.delete(this);
+	}
+
+	#remember(events: readonly SyncEvent[], batch: readonly Prepared[]): void {
+		const alone = new Map(batch.filter(({ count }) => count === 1).map((prepared) => [prepared.event, prepared]));
+		for (const event of events) this.#ring.push(alone.get(event) ?? prepare(event));
+	}
+
+	/** Gives each group its updates. */
+	#distribute(batch: readonly Prepared[]): Set<Group> {
+		const touched = new Set<Group>();
+		const give = (group: Group, update: Prepared) => {
+			if (group.sockets.size === 0 || group.batch.at(-1) === update) return;
+			group.batch.push(update);
+			touched.add(group);
+		};
+		const everything = this.#groups.get("");
+		for (const update of batch) {
+			const keys = keysOf(update.event);
+			if (keys === null) for (const group of this.#groups.values()) give(group, update);
+			else {
+				if (everything) give(everything, update);
+				for (const key of keys) for (const group of this.#byKey.get(key) ?? []) give(group, update);
+			}
+		}
+		return touched;
+	}
+
+	#write(group: Group, from: number): void {
+		const { batch } = group;
+		group.batch = [];
+		const frames = framesOf(batch, group.sent);
+		this.#observe.delivered(group.sockets.size, batch.length);
+		for (const socket of group.sockets) {
+			const raw = socket.raw;
+			if (raw === null || socket.readyState !== SyncSocket.OPEN) continue;
+			if (raw.writableLength > this.#bufferedBytes) {
+				this.pause(socket);
+				this.#catchUp(socket, { kind: "state", atLeast: from, missedFrom: from + 1 });
+			} else raw.write(frames);
+		}
+		group.sent = (batch.at(-1) as Prepared).event.seq;
+	}
+
+	#restart(start: Start): void {
+		for (const group of [...this.#groups.values()]) {
+			for (const socket of [...group.sockets]) {
+				this.pause(socket);
+				this.#catchUp(socket, start);
+			}
+		}
+	}
+
+	#tell(position: number): void {
+		const reached = this.#waiting.filter((waiter) => waiter.position <= position);
+		if (reached.length === 0) return;
+		this.#waiting = this.#waiting.filter((waiter) => waiter.position > position);
+		for (const { resolve } of reached) resolve();
+	}
+
+	#index(key: string): Set<Group> {
+		let groups = this.#byKey.get(key);
+		if (groups === undefined) {
+			groups = new Set();
+			this.#byKey.set(key, groups);
+		}
+		return groups;
+	}
+}
