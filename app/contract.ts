@@ -77,6 +77,10 @@ export const env = {
 	publicOrigin: "PUBLIC_ORIGIN",
 	allowedHosts: "ALLOWED_HOSTS",
 	allowedOrigins: "ALLOWED_ORIGINS",
+	/** How often an idle WebSocket or Engine.IO session is pinged. */
+	pingSeconds: "PING_SECONDS",
+	/** When a worker closes a silent connection: longer than whatever is in front of it. */
+	keepAliveSeconds: "KEEP_ALIVE_SECONDS",
 	terminals: "TERMINALS",
 	secretsDir: "SECRETS_DIR",
 	redisState: "REDIS_STATE",

@@ -38,11 +38,13 @@ describe("the server's Deployment", () => {
 		expect(pod.terminationGracePeriodSeconds).toBe(90);
 	});
 
-	it("runs on app nodes, evenly over hosts and as evenly as can be over zones", () => {
+	it("runs on app nodes, as evenly as can be over hosts and zones, and before the job workers", () => {
 		const pod = workloads.pod("server");
 		expect(pod.nodeSelector).toEqual({ "agentic-flow.io/pool": "app" });
+		expect(pod.priorityClassName).toBe("agentic-flow-server");
+		expect(workloads.pod("jobs")).not.toHaveProperty("priorityClassName");
 		expect(pod.topologySpreadConstraints).toEqual([
-			expect.objectContaining({ topologyKey: "kubernetes.io/hostname", maxSkew: 1, whenUnsatisfiable: "DoNotSchedule" }),
+			expect.objectContaining({ topologyKey: "kubernetes.io/hostname", maxSkew: 1, whenUnsatisfiable: "ScheduleAnyway" }),
 			expect.objectContaining({ topologyKey: "topology.kubernetes.io/zone", maxSkew: 1, whenUnsatisfiable: "ScheduleAnyway" }),
 		]);
 	});
@@ -52,6 +54,8 @@ describe("the server's Deployment", () => {
 			WORKERS: "4",
 			WORKER_MEMORY_MIB: "2026",
 			DRAIN_SECONDS: "45",
+			PING_SECONDS: "25",
+			KEEP_ALIVE_SECONDS: "180",
 			STICKY_KEY: "sticky-key-of-the-stack",
 			PUBLIC_ORIGIN: "https://agentic.example.com",
 			ALLOWED_HOSTS: "agentic.example.com,www.example.com",

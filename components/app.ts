@@ -4,6 +4,7 @@ import { Service } from "@pulumi/kubernetes/core/v1/service.js";
 import { ServiceAccount } from "@pulumi/kubernetes/core/v1/serviceAccount.js";
 import { NetworkPolicy } from "@pulumi/kubernetes/networking/v1/networkPolicy.js";
 import { PodDisruptionBudget } from "@pulumi/kubernetes/policy/v1/podDisruptionBudget.js";
+import { PriorityClass } from "@pulumi/kubernetes/scheduling/v1/priorityClass.js";
 import type { input } from "@pulumi/kubernetes/types/index.js";
 import * as pulumi from "@pulumi/pulumi";
 import { commandOf, env, IMAGE_USER, paths, ports, workerPorts } from "../app/contract.ts";
@@ -31,6 +32,8 @@ export const WORKERS_SERVICE = "workers";
 /** Seconds in which the server loses at most one pod to the autoscaler: time for its sockets to settle elsewhere. */
 const SHRINK_SECONDS = 300;
 
+const PRIORITY_CLASS = "agentic-flow-server";
+
 const PM2_HOME = "/pm2";
 const PM2_HOME_MIB = 64;
 
@@ -57,6 +60,9 @@ export interface AppArgs {
 	readonly allowedHosts: readonly pulumi.Input<string>[];
 	/** Browser origins allowed beside {@link publicOrigin}. */
 	readonly allowedOrigins: readonly string[];
+	/** How often an idle WebSocket is pinged, and when a worker closes a silent connection, seconds. */
+	readonly pingSeconds: number;
+	readonly keepAliveSeconds: number;
 	/** What sticky cookies are made with; HAProxy has the same. Not a secret. */
 	readonly stickyKey: string;
 	/** Whether there are terminal hosts. */
@@ -70,8 +76,9 @@ export class App extends pulumi.ComponentResource {
 		const meta = { name: "server", namespace: args.namespace, labels: labelsOf("server") };
 		const account = new ServiceAccount(`${name}-account`, { metadata: meta, automountServiceAccountToken: false }, { parent: this });
 		const policy = this.createPolicy(name, args, meta);
+		const priority = this.createPriority(name);
 		this.createWorkersService(name, args);
-		const deployment = this.createDeployment(name, args, { meta, account, policy });
+		const deployment = this.createDeployment(name, args, { meta, account, policy, priority });
 		new HorizontalPodAutoscaler(
 			`${name}-scaler`,
 			{ metadata: meta, spec: scaleByCpu(deployment.metadata.name, args.scaling, SHRINK_SECONDS) },
@@ -87,6 +94,23 @@ export class App extends pulumi.ComponentResource {
 			egress: [{ peers: blocks(args.dataCidrs), ports: portsOf(args.stores) }],
 		});
 		return new NetworkPolicy(`${name}-policy`, { metadata, spec }, { parent: this });
+	}
+
+	/**
+	 * Job workers may have filled a node before the server came to it. They make room: their jobs go on elsewhere, while a
+	 * server pod without a place is traffic without an answer.
+	 */
+	private createPriority(name: string): PriorityClass {
+		return new PriorityClass(
+			`${name}-priority`,
+			{
+				metadata: { name: PRIORITY_CLASS, labels: labelsOf("server") },
+				value: 1000,
+				globalDefault: false,
+				description: "Before the job workers, which share its nodes",
+			},
+			{ parent: this },
+		);
 	}
 
 	/** One named port a worker, so that `_w1._tcp.workers` lists the first worker of every ready pod. */
@@ -125,7 +149,11 @@ export class App extends pulumi.ComponentResource {
 					template: { metadata: { labels: labelsOf("server") }, spec: podSpec(args, parts.account.metadata.name) },
 				},
 			},
-			{ parent: this, dependsOn: [parts.policy], customTimeouts: rolloutTimeouts(args.scaling.maxPods, args.shutdown, readySeconds) },
+			{
+				parent: this,
+				dependsOn: [parts.policy, parts.priority],
+				customTimeouts: rolloutTimeouts(args.scaling.maxPods, args.shutdown, readySeconds),
+			},
 		);
 	}
 }
@@ -134,6 +162,7 @@ interface Parts {
 	readonly meta: input.meta.v1.ObjectMeta;
 	readonly account: ServiceAccount;
 	readonly policy: NetworkPolicy;
+	readonly priority: PriorityClass;
 }
 
 function podSpec(args: AppArgs, serviceAccount: pulumi.Input<string>): input.core.v1.PodSpec {
@@ -145,7 +174,8 @@ function podSpec(args: AppArgs, serviceAccount: pulumi.Input<string>): input.cor
 	return {
 		...restrictedPod({ pool: "app", serviceAccount, user: IMAGE_USER }),
 		terminationGracePeriodSeconds: gracePeriod(args.shutdown),
-		topologySpreadConstraints: spread("server", "must"),
+		priorityClassName: PRIORITY_CLASS,
+		topologySpreadConstraints: spread("server", "should"),
 		volumes: mounts.volumes,
 		containers: [
 			{
@@ -176,6 +206,8 @@ function environment(args: AppArgs): input.core.v1.EnvVar[] {
 		publicOrigin: args.publicOrigin,
 		allowedHosts: pulumi.all([...args.allowedHosts]).apply((hosts) => hosts.join(",")),
 		allowedOrigins: args.allowedOrigins.join(","),
+		pingSeconds: args.pingSeconds,
+		keepAliveSeconds: args.keepAliveSeconds,
 		terminals: args.terminals,
 		pm2Home: PM2_HOME,
 	});

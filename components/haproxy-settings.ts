@@ -35,6 +35,8 @@ export interface HaproxyBalancing {
 		/** WebSockets at one worker at most, while one HAProxy is away. */
 		readonly sockets: number;
 	};
+	/** How long a new pod has to be ready before the next one goes: by then the load balancer in front has found it. */
+	readonly readySeconds: number;
 	/** How often each worker is checked. */
 	readonly checkSeconds: number;
 	/** How often the workers' addresses are looked up. */

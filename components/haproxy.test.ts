@@ -26,6 +26,7 @@ const ARGS: HaproxyArgs = {
 		requests: 128,
 		sockets: 4_000,
 	},
+	readySeconds: 10,
 	checkSeconds: 2,
 	resolveSeconds: 2,
 	holdSeconds: 5,

@@ -88,7 +88,7 @@ export class Haproxy extends pulumi.ComponentResource {
 				spec: {
 					replicas: args.replicas,
 					...oneAtATime(args.shutdown),
-					minReadySeconds: args.checkSeconds,
+					minReadySeconds: args.readySeconds,
 					selector: { matchLabels: selectorOf("haproxy") },
 					template: { metadata: { labels: labelsOf("haproxy") }, spec: pod },
 				},

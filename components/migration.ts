@@ -38,8 +38,8 @@ export interface MigrationArgs {
 
 /**
  * Brings the database's schema and roles to where the image wants them, once for every image and every rotation of the
- * passwords. What uses the database, and the Secret with the application's own role, depend on the component: the engine
- * goes on when the Job has succeeded.
+ * passwords. What uses the database depends on the component: the engine goes on when the Job has succeeded. Until then
+ * the server's processes, which are given the role before as well, get in with that.
  */
 export class Migration extends pulumi.ComponentResource {
 	constructor(name: string, args: MigrationArgs, opts: pulumi.ComponentResourceOptions) {
@@ -60,7 +60,8 @@ export class Migration extends pulumi.ComponentResource {
 		return new Job(
 			`${name}-job`,
 			{
-				metadata: { ...parts.metadata, name: jobName(args) },
+				// A Job that failed never succeeds: the next update puts another in its place.
+				metadata: { ...parts.metadata, name: jobName(args), annotations: { "pulumi.com/replaceUnready": "true" } },
 				spec: {
 					backoffLimit: args.retries,
 					activeDeadlineSeconds: args.deadlineSeconds,

@@ -49,6 +49,8 @@ const app: Omit<AppArgs, "namespace" | "secrets"> = {
 	publicOrigin: "https://agentic.example.com",
 	allowedHosts: ["agentic.example.com", "www.example.com"],
 	allowedOrigins: ["https://other.example.com"],
+	pingSeconds: 25,
+	keepAliveSeconds: 180,
 	stickyKey: "sticky-key-of-the-stack",
 	terminals: true,
 };

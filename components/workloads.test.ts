@@ -90,7 +90,7 @@ it("a credential's Secret keeps its name and shows nothing of what is in it", ()
 });
 
 it("every object says which namespace it is in, and none is in the default one", () => {
-	const objects = workloads.resources.filter(({ type }) => type.startsWith("kubernetes:") && !type.endsWith(":Namespace"));
+	const objects = workloads.resources.filter(({ type }) => type.startsWith("kubernetes:") && !/:(Namespace|PriorityClass)$/.test(type));
 	expect(objects.length).toBeGreaterThan(30);
 	for (const { name, inputs } of objects) {
 		const { metadata } = inputs as KubernetesObject;

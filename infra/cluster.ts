@@ -5,6 +5,7 @@ import { Cluster as EksCluster } from "@pulumi/aws/eks/cluster.js";
 import { Role } from "@pulumi/aws/iam/role.js";
 import { RolePolicy } from "@pulumi/aws/iam/rolePolicy.js";
 import { RolePolicyAttachment } from "@pulumi/aws/iam/rolePolicyAttachment.js";
+import { SecurityGroupIngressRule } from "@pulumi/aws/vpc/securityGroupIngressRule.js";
 import * as pulumi from "@pulumi/pulumi";
 import { nameOf } from "../core/names.ts";
 import { createAddon } from "./addon.ts";
@@ -23,10 +24,12 @@ export interface ClusterArgs {
 	readonly region: string;
 	/** Kubernetes version, e.g. `1.35`. */
 	readonly version: string;
-	/** Private subnets, where the control plane has its interfaces. */
+	/** Private subnets, where the control plane has its interfaces. Their zones cannot change later. */
 	readonly subnetIds: readonly pulumi.Input<string>[];
 	/** Who may reach the API over the internet. Empty: nobody. */
 	readonly endpointPublicCidrs: readonly string[];
+	/** Who may reach it inside the network, beside the nodes: a runner, a VPN. */
+	readonly endpointPrivateCidrs: readonly string[];
 	/** Control-plane logs that are kept: `api`, `audit`, `authenticator`, `controllerManager`, `scheduler`. */
 	readonly logTypes: readonly string[];
 	/** Days that they are kept. */
@@ -35,7 +38,7 @@ export interface ClusterArgs {
 	readonly secretsKeyArn: pulumi.Input<string>;
 	/** The key that encrypts control-plane logs. */
 	readonly logsKeyArn: pulumi.Input<string>;
-	/** The role that runs `pulumi up`. Whoever runs it must be allowed to take this role, itself included. */
+	/** The role that runs `pulumi up`. */
 	readonly deployRoleArn: string;
 	/** More roles that administer the cluster. */
 	readonly adminRoleArns: readonly string[];
@@ -84,10 +87,29 @@ export class Cluster extends pulumi.ComponentResource {
 		this.kubeconfig = pulumi
 			.all([this.endpoint, this.certificateAuthority])
 			.apply(([endpoint, certificateAuthority]) => kubeconfig({ ...args, endpoint, certificateAuthority }));
+		this.admitPrivately(name, args);
 		this.access = [this.administrator(`${name}-deploy-role`, args.deployRoleArn)];
 		for (const arn of args.adminRoleArns) this.administrator(nameOf([name, "admin", arn.split(":role/").at(-1) as string]), arn);
 		this.beforeNodes = this.nodeAddons(name, args);
 		this.registerOutputs({ endpoint: this.endpoint, clusterSecurityGroupId: this.clusterSecurityGroupId });
+	}
+
+	/** EKS's own group lets in only itself, that is the nodes. */
+	private admitPrivately(name: string, args: ClusterArgs): void {
+		for (const cidr of args.endpointPrivateCidrs) {
+			new SecurityGroupIngressRule(
+				`${name}-api-from-${cidr.replace(/[^0-9]/g, "-")}`,
+				{
+					securityGroupId: this.clusterSecurityGroupId,
+					cidrIpv4: cidr,
+					ipProtocol: "tcp",
+					fromPort: 443,
+					toPort: 443,
+					description: `Kubernetes API from ${cidr}`,
+				},
+				{ parent: this },
+			);
+		}
 	}
 
 	private controlPlane(name: string, args: ClusterArgs): EksCluster {

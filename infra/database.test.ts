@@ -192,7 +192,7 @@ describe("a replica", () => {
 });
 
 describe("the rest", () => {
-	it("has one parameter group a family, which outlives the stack", async () => {
+	it("has one parameter group a family, which outlives a protected stack", async () => {
 		for (const engineMajor of ["16", "17", "18"] as const) {
 			const [group] = all(await stackOf({ engineMajor }), "ParameterGroup");
 			expect(group?.name).toBe(`database-parameters-${engineMajor}`);

@@ -118,7 +118,7 @@ export class Database extends pulumi.ComponentResource {
 					{ name: "log_min_duration_statement", value: `${SLOW_STATEMENT_MS}`, applyMethod: "immediate" },
 					{ name: "rds.force_ssl", value: "1", applyMethod: "pending-reboot" },
 				],
-				skipDestroy: true,
+				skipDestroy: args.protect,
 			},
 			{ parent: this },
 		);

@@ -107,7 +107,13 @@ describe("Cluster", () => {
 
 	it("closes the public endpoint when nobody may use it", async () => {
 		const { resources: closed } = await record({ project: "agentic-flow", stack: "test" }, async () => {
-			cluster({ endpointPublicCidrs: [], subnetIds: ["subnet-1"], secretsKeyArn: "key", logsKeyArn: "key" });
+			cluster({
+				endpointPublicCidrs: [],
+				endpointPrivateCidrs: ["10.99.0.0/16"],
+				subnetIds: ["subnet-1"],
+				secretsKeyArn: "key",
+				logsKeyArn: "key",
+			});
 			return {};
 		});
 		const [inputs] = closed.filter(({ type }) => type === "aws:eks/cluster:Cluster").map((found) => found.inputs);
@@ -191,6 +197,7 @@ function foundation(): Record<string, unknown> {
 	);
 	const made = cluster({
 		endpointPublicCidrs: ["192.0.2.0/24"],
+		endpointPrivateCidrs: [],
 		subnetIds: network.privateSubnetIds,
 		secretsKeyArn: keys.arns.cluster,
 		logsKeyArn: keys.arns.logs,
@@ -231,7 +238,10 @@ function foundation(): Record<string, unknown> {
 	return {};
 }
 
-type Varying = Pick<ConstructorParameters<typeof Cluster>[1], "endpointPublicCidrs" | "subnetIds" | "secretsKeyArn" | "logsKeyArn">;
+type Varying = Pick<
+	ConstructorParameters<typeof Cluster>[1],
+	"endpointPublicCidrs" | "endpointPrivateCidrs" | "subnetIds" | "secretsKeyArn" | "logsKeyArn"
+>;
 
 function cluster(varying: Varying): Cluster {
 	return new Cluster(

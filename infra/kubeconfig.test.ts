@@ -4,12 +4,11 @@ import { kubeconfig } from "./kubeconfig.ts";
 const cluster = {
 	name: "agentic-flow-test",
 	region: "eu-west-1",
-	deployRoleArn: "arn:aws:iam::111122223333:role/deploy",
 	endpoint: "https://ABC.gr7.eu-west-1.eks.amazonaws.com",
 	certificateAuthority: "LS0tLS1CRUdJTg==",
 };
 
-it("asks AWS for a token at every use, by the deploy role", () => {
+it("asks AWS for a token at every use, with its user's own credentials", () => {
 	const { users, clusters, contexts, ...rest } = JSON.parse(kubeconfig(cluster));
 	expect(users).toEqual([
 		{
@@ -18,10 +17,7 @@ it("asks AWS for a token at every use, by the deploy role", () => {
 				exec: {
 					apiVersion: "client.authentication.k8s.io/v1beta1",
 					command: "aws",
-					args: [
-						...["eks", "get-token", "--cluster-name", "agentic-flow-test", "--region", "eu-west-1"],
-						...["--role-arn", "arn:aws:iam::111122223333:role/deploy", "--output", "json"],
-					],
+					args: ["eks", "get-token", "--cluster-name", "agentic-flow-test", "--region", "eu-west-1", "--output", "json"],
 					interactiveMode: "Never",
 				},
 			},

@@ -1,24 +1,22 @@
 import { stableJson } from "../core/names.ts";
 
 /**
- * A kubeconfig that holds no credentials: whoever uses it asks AWS for a token by the given role. The same cluster gives
- * the same text. Written as `aws eks update-kubeconfig` does, its `v1beta1` included, which every AWS CLI answers:
+ * A kubeconfig that holds no credentials: whoever uses it asks AWS for a token with their own. No role is taken for it:
+ * a role that runs the update would have to trust itself. The same cluster gives the same text. Written as `aws eks update-kubeconfig` does, its `v1beta1` included, which every AWS CLI answers:
  * https://docs.aws.amazon.com/eks/latest/userguide/create-kubeconfig.html
  */
 export function kubeconfig(cluster: {
 	readonly name: string;
 	readonly region: string;
-	/** The role that asks. Its caller must be allowed to take it. */
-	readonly deployRoleArn: string;
 	readonly endpoint: string;
 	/** PEM, in base64. */
 	readonly certificateAuthority: string;
 }): string {
-	const { name, region, deployRoleArn, endpoint, certificateAuthority } = cluster;
+	const { name, region, endpoint, certificateAuthority } = cluster;
 	const exec = {
 		apiVersion: "client.authentication.k8s.io/v1beta1",
 		command: "aws",
-		args: ["eks", "get-token", "--cluster-name", name, "--region", region, "--role-arn", deployRoleArn, "--output", "json"],
+		args: ["eks", "get-token", "--cluster-name", name, "--region", region, "--output", "json"],
 		interactiveMode: "Never",
 	};
 	return stableJson({

@@ -109,8 +109,11 @@ export class NodeGroup extends pulumi.ComponentResource {
 			{
 				parent: this,
 				dependsOn: dependsOnWith(opts.dependsOn, policies),
-				// The autoscaler moves it; a deployment must not kill the nodes it added.
+				// The autoscaler moves it; a deployment must not kill the nodes it added. AWS is sent all three sizes when one of
+				// them changes, this one as it was at the last refresh: such an update wants `--refresh`.
 				ignoreChanges: ["scalingConfig.desiredSize"],
+				// One node after another, each drained for up to the 15 minutes that EKS waits: far above the provider's hour.
+				customTimeouts: { create: "1h", update: `${20 + args.max * 20}m`, delete: `${20 + args.max * 20}m` },
 			},
 		);
 	}

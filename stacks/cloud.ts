@@ -18,9 +18,6 @@ export const NODE_PORT = 30_080;
 /** HAProxy's answer to the ALB's health checks. */
 export const MONITOR_PATH = "/haproxy-health";
 
-/** Images of the server that the registry keeps. */
-const KEPT_IMAGES = 50;
-
 /** What the rest of the stack takes from AWS. */
 export interface Cloud {
 	readonly subnets: SubnetPlan;
@@ -43,7 +40,7 @@ export function createCloud(stackwide: Stackwide): Cloud {
 	const network = createNetwork(stackwide, keys);
 	const registry = new Registry(
 		"registry",
-		{ prefix, accountId, region, keyArn: keys.arns.registry, keepImages: KEPT_IMAGES, protect },
+		{ prefix, accountId, region, keyArn: keys.arns.registry, keepImages: config.app.keepImages, protect },
 		stackwide.opts,
 	);
 	const cluster = createCluster(stackwide, keys, network);
@@ -97,8 +94,11 @@ function createCluster({ config, prefix, accountId, region, protect, opts }: Sta
 			accountId,
 			region,
 			version: cluster.version,
-			subnetIds: network.privateSubnetIds,
+			// Two zones, for good: EKS refuses subnets in zones that it did not begin with, so one added later is the nodes' alone.
+			// https://docs.aws.amazon.com/eks/latest/userguide/network-reqs.html
+			subnetIds: network.privateSubnetIds.slice(0, 2),
 			endpointPublicCidrs: cluster.publicAccessCidrs,
+			endpointPrivateCidrs: cluster.privateAccessCidrs,
 			logTypes: cluster.logTypes,
 			logRetentionDays: cluster.logDays,
 			secretsKeyArn: keys.arns.cluster,
@@ -139,7 +139,8 @@ function createNodeGroups({ config, prefix, tags, opts }: Stackwide, keys: Keys,
 				disksKeyArn: keys.arns.disks,
 				tags,
 			},
-			{ ...opts, dependsOn: [...cluster.beforeNodes] },
+			// The way to the internet too, which nothing else here refers to: without it a node never joins.
+			{ ...opts, dependsOn: [...cluster.beforeNodes, network] },
 		),
 	});
 	const system = nodes.system.groupPerZone
@@ -185,12 +186,13 @@ function createLoadBalancer(
 			nodePort: NODE_PORT,
 			healthCheck: { path: MONITOR_PATH, ...loadBalancer.healthCheck },
 			idleTimeoutSeconds: loadBalancer.timeouts.albIdleSeconds,
-			clientKeepAliveSeconds: 3600,
+			clientKeepAliveSeconds: loadBalancer.timeouts.clientKeepAliveSeconds,
 			deregistrationDelaySeconds: loadBalancer.haproxy.hardStopSeconds,
 			deletionProtection: loadBalancer.deletionProtection,
 			accessLogs: { retentionDays: loadBalancer.accessLogDays, protect },
 		},
-		opts,
+		// AWS refuses a public load balancer in a VPC whose internet gateway is not there yet.
+		{ ...opts, dependsOn: [network] },
 	);
 }
 

@@ -57,6 +57,7 @@ describe("the stack files of the project", () => {
 			albIdleSeconds: 120,
 			haproxyIdleSeconds: 150,
 			keepAliveSeconds: 180,
+			clientKeepAliveSeconds: 3600,
 			responseSeconds: 60,
 			queueSeconds: 5,
 			headerSeconds: 10,

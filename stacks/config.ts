@@ -90,6 +90,10 @@ const cluster = z
 			.array(cidr())
 			.default([])
 			.describe("Who may reach the cluster's API over the internet. Empty: nobody; run `pulumi up` from inside the VPC."),
+		privateAccessCidrs: z
+			.array(cidr())
+			.default([])
+			.describe("Who may reach the cluster's API inside the network, beside its nodes: a runner in a peered VPC, a VPN."),
 		logTypes: z
 			.array(z.enum(["api", "audit", "authenticator", "controllerManager", "scheduler"]))
 			.default(["api", "audit", "authenticator", "controllerManager", "scheduler"])
@@ -145,6 +149,17 @@ const nodes = z
 	.prefault({})
 	.describe("EC2 nodes, in two pools.");
 
+const autoscaler = z
+	.strictObject({
+		unneededMinutes: whole(1, 120).default(10).describe("How long a node must have been of no use before it goes."),
+		delayAfterAddMinutes: whole(1, 120).default(10).describe("How long no node goes after one has come."),
+		utilizationPercent: whole(10, 90)
+			.default(50)
+			.describe("Requested share of a node below which it is of no use if its pods fit elsewhere."),
+	})
+	.prefault({})
+	.describe("What adds and takes away nodes.");
+
 const app = z
 	.strictObject({
 		image: text(/^[^\s@]+@sha256:[0-9a-f]{64}$/, "an image by digest: <repository>@sha256:<64 hex digits>")
@@ -167,6 +182,13 @@ const app = z
 			.array(z.url({ protocol: /^https?$/ }))
 			.default([])
 			.describe("Browser origins allowed beside the stack's own."),
+		keepImages: whole(5, 1000).default(50).describe("Images that the registry keeps; the oldest beyond them are deleted."),
+		migration: z
+			.strictObject({
+				retries: whole(0, 10).default(3).describe("Times that a failed migration is tried again."),
+				deadlineSeconds: whole(60, 7200).default(900).describe("When a migration is given up, all tries together."),
+			})
+			.prefault({}),
 		retentionMonths: whole(1, 120).default(12).describe("Months of activities and events kept; older partitions are dropped."),
 	})
 	.prefault({})
@@ -233,6 +255,7 @@ const loadBalancer = z
 				albIdleSeconds: whole(1, 4000).default(120).describe("When the ALB closes a silent connection."),
 				haproxyIdleSeconds: whole(1, 4000).default(150).describe("When HAProxy closes a silent client connection or tunnel."),
 				keepAliveSeconds: whole(1, 7200).default(180).describe("When a worker closes a silent connection."),
+				clientKeepAliveSeconds: whole(60, 604_800).default(3600).describe("How long the ALB uses one client connection for new requests."),
 				responseSeconds: whole(1, 600).default(60).describe("How long HAProxy waits for a worker's answer."),
 				queueSeconds: whole(1, 60).default(5).describe("How long a request may wait for a free worker."),
 				headerSeconds: whole(1, 60).default(10).describe("How long a client may take to send its request's headers."),
@@ -338,6 +361,7 @@ export const sections = {
 	network,
 	cluster,
 	nodes,
+	autoscaler,
 	app,
 	jobs,
 	terminals,

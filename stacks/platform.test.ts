@@ -52,7 +52,7 @@ describe("the stacks", () => {
 			{
 			  "agentic-flow": 39,
 			  "aws": 139,
-			  "kubernetes": 61,
+			  "kubernetes": 62,
 			  "pulumi": 3,
 			  "random": 14,
 			}
@@ -61,7 +61,7 @@ describe("the stacks", () => {
 			{
 			  "agentic-flow": 42,
 			  "aws": 183,
-			  "kubernetes": 50,
+			  "kubernetes": 51,
 			  "pulumi": 3,
 			  "random": 14,
 			}
@@ -106,7 +106,7 @@ describe("the stacks", () => {
 	});
 
 	it("put no object into the default namespace, and none into another's", () => {
-		const clusterWide = ["Namespace", "ClusterRole", "ClusterRoleBinding"];
+		const clusterWide = ["Namespace", "PriorityClass", "ClusterRole", "ClusterRoleBinding"];
 		for (const { resources } of [dev, prod]) {
 			for (const { type, name, inputs } of resources.filter(({ type }) => type.startsWith("kubernetes:"))) {
 				if (clusterWide.includes(type.split(":").at(-1) as string)) continue;

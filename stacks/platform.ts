@@ -42,7 +42,7 @@ function imageOf({ app, delivery }: StackConfig, stack: string): pulumi.Input<st
 				at: "agentic-flow:app.image",
 				what: "is missing",
 				why: "an update starts the server, and starts exactly the image that was reviewed",
-				fix: "push the server's image to a repository that the cluster may pull from, and set app.image to <repository>@sha256:<digest>",
+				fix: "set app.image to <repository>@sha256:<digest>; for a first update, that makes the repository, set delivery to gitops: it leaves the workloads out",
 			},
 		]);
 	}

@@ -1,6 +1,6 @@
 import { Provider } from "@pulumi/aws/provider.js";
 import type * as pulumi from "@pulumi/pulumi";
-import { nameOf } from "../core/names.ts";
+import { nameByContent, nameOf } from "../core/names.ts";
 import { PROJECT, type StackConfig } from "./config.ts";
 
 /** Longest prefix that leaves room for the rest of every name. */
@@ -28,11 +28,17 @@ export function stackwideOf(config: StackConfig, stack: string): Stackwide {
 	const provider = new Provider("aws", { region, allowedAccountIds: [accountId], defaultTags: { tags } });
 	return {
 		config,
-		prefix: nameOf([PROJECT, stack], PREFIX_LENGTH),
+		prefix: prefixOf(stack),
 		accountId,
 		region,
 		protect: config.environment === "production",
 		tags,
 		opts: { provider },
 	};
+}
+
+/** `agentic-flow-<stack>`; with a hash where the stack's name had to be changed for it, so that two stacks never share one. */
+function prefixOf(stack: string): string {
+	const prefix = nameOf([PROJECT, stack], PREFIX_LENGTH);
+	return prefix === `${PROJECT}-${stack}` ? prefix : nameByContent([PROJECT, stack], stack, PREFIX_LENGTH);
 }
