@@ -92,6 +92,9 @@ describe("a rule between settings names its own fault and no other", () => {
 		["production without a replica of the cache", { "redis.cache.replicas": 0 }, ["redis.cache.replicas"]],
 		["too few HAProxies for the WebSockets", { "loadBalancer.haproxy.maxConnections": 24_999 }, ["loadBalancer.haproxy.maxConnections"]],
 		["too few workers for the WebSockets", { "app.socketsPerWorker": 300 }, ["app.socketsPerWorker"]],
+		["an API open to everybody", { "cluster.publicAccessCidrs": ["0.0.0.0/0"] }, ["cluster.publicAccessCidrs"]],
+		["callers limited beside a domain", { "loadBalancer.allowedCidrs": ["203.0.113.0/24"] }, ["loadBalancer.allowedCidrs"]],
+		["a name on the certificate twice", { "domain.alternativeNames": ["agents.example.com"] }, ["domain.alternativeNames[0]"]],
 		["nodes that the zones cannot share", { "nodes.system.min": 4 }, ["nodes.system.min"]],
 	];
 	const dev: typeof prod = [
@@ -152,6 +155,22 @@ describe("a rule between settings names its own fault and no other", () => {
 			{ "aws.adminRoleArns": ["arn:aws:iam::111122223333:role/agentic-flow-deploy"] },
 			["aws.adminRoleArns[0]"],
 		],
+		["an API that nobody reaches", { "cluster.publicAccessCidrs": [] }, ["cluster.publicAccessCidrs"]],
+		["plain HTTP for everybody", { "loadBalancer.allowedCidrs": ["0.0.0.0/0"] }, ["loadBalancer.allowedCidrs"]],
+		[
+			"an address block named twice",
+			{ "loadBalancer.allowedCidrs": ["203.0.113.0/24", "203.0.113.0/24"] },
+			["loadBalancer.allowedCidrs[1]"],
+		],
+		["an endpoint named twice", { "network.interfaceEndpoints": ["sts", "ec2", "sts"] }, ["network.interfaceEndpoints[2]"]],
+		[
+			"roles of one last name",
+			{ "aws.adminRoleArns": ["arn:aws:iam::111122223333:role/team/x", "arn:aws:iam::111122223333:role/team-x"] },
+			["aws.adminRoleArns[1]"],
+		],
+		["fewest job pods above most", { "jobs.minPods": 2, "jobs.maxPods": 1 }, ["jobs.minPods"]],
+		["workers without memory", { "app.pod.memoryMib": 1024 }, ["app.pod.memoryMib"]],
+		["pools of two architectures", { "nodes.system.instanceType": "m7g.large" }, ["nodes.system.instanceType"]],
 		["fewest nodes above most nodes", { "nodes.app.min": 4, "nodes.app.max": 3, "jobs.maxPods": 3 }, ["nodes.app.min"]],
 		["more than eight workers a node", { "app.podsPerNode": 3, "app.pod.milliCpu": 900, "app.pod.memoryMib": 3072 }, ["app.workersPerPod"]],
 		["a Redis of a version it never had", { "redis.version": "8.0" }, ["redis.version"]],

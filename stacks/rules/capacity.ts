@@ -1,12 +1,19 @@
 /** What a stack can hold: pods on nodes, WebSockets, database connections. */
 import type { Fault } from "../../core/errors.ts";
 import { maxConnections } from "../../infra/database-classes.ts";
+import { instanceTypes } from "../../infra/instance-types.ts";
 import type { StackConfig } from "../config.ts";
 import { loadsOf, roomOn, totalOf, unplaced } from "../scheduling.ts";
 import type { Rule } from "./rule.ts";
 
 /** Connections of the migration Job, of maintenance and of a person who looks. */
 const SPARE_CONNECTIONS = 20;
+
+/** What a pod's workers share: PM2, the entry process, a worker that is just starting. */
+const PM2_MIB = 512;
+
+/** Below this a worker spends its time collecting garbage. */
+const LEAST_WORKER_MIB = 256;
 
 export const capacityRules = {
 	nodeCounts: ({ aws, nodes, app }) => {
@@ -41,6 +48,39 @@ export const capacityRules = {
 			});
 		}
 		return faults;
+	},
+
+	jobPods: ({ jobs: { minPods, maxPods } }) =>
+		minPods > maxPods
+			? [{ at: "jobs.minPods", what: `is ${minPods}, above jobs.maxPods, which is ${maxPods}`, fix: "make minPods at most maxPods" }]
+			: [],
+
+	workerMemory: ({ app: { pod, workersPerPod } }) => {
+		const least = PM2_MIB + workersPerPod * LEAST_WORKER_MIB;
+		return pod.memoryMib >= least
+			? []
+			: [
+					{
+						at: "app.pod.memoryMib",
+						what: `is ${pod.memoryMib}, for PM2 and ${workersPerPod} workers`,
+						why: `PM2 takes ${PM2_MIB} MiB and a worker at least ${LEAST_WORKER_MIB}`,
+						fix: `set it to ${least} or more`,
+					},
+				];
+	},
+
+	architecture: ({ nodes: { app, system } }) => {
+		const [ofApp, ofSystem] = [app, system].map(({ instanceType }) => instanceTypes[instanceType].architecture);
+		return ofApp === ofSystem
+			? []
+			: [
+					{
+						at: "nodes.system.instanceType",
+						what: `${system.instanceType} is ${ofSystem}, but ${app.instanceType} is ${ofApp}`,
+						why: "one image runs on both pools",
+						fix: "take types of one architecture",
+					},
+				];
 	},
 
 	scheduling: (config) =>

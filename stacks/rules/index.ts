@@ -1,3 +1,4 @@
+import { accessRules } from "./access.ts";
 import { capacityRules } from "./capacity.ts";
 import { placeRules } from "./place.ts";
 import { productionRules } from "./production.ts";
@@ -5,4 +6,10 @@ import type { Rule } from "./rule.ts";
 import { timingRules } from "./timing.ts";
 
 /** Every rule between settings, by name, in the order in which faults are reported. */
-export const rules: Readonly<Record<string, Rule>> = { ...placeRules, ...productionRules, ...capacityRules, ...timingRules };
+export const rules: Readonly<Record<string, Rule>> = {
+	...placeRules,
+	...accessRules,
+	...productionRules,
+	...capacityRules,
+	...timingRules,
+};
