@@ -87,6 +87,7 @@ describe("a rule between settings names its own fault and no other", () => {
 			["loadBalancer.deletionProtection"],
 		],
 		["production in two zones", { "aws.availabilityZones": ["euw1-az1", "euw1-az2"], "nodes.system.min": 4 }, ["aws.availabilityZones"]],
+		["production without an audit log", { "cluster.logTypes": ["api"] }, ["cluster.logTypes"]],
 		["production with few backups", { "postgres.backupDays": 3 }, ["postgres.backupDays"]],
 		["production without a Redis replica", { "redis.state.replicas": 0 }, ["redis.state.replicas"]],
 		["production without a replica of the cache", { "redis.cache.replicas": 0 }, ["redis.cache.replicas"]],
@@ -245,6 +246,11 @@ describe("a fault in the shape of the file", () => {
 	it("reports all faults at once: a misspelt key, a wrong type and a broken rule", () => {
 		const at = faultsOf("dev", { "redis.stat": {}, "network.natGateways": 3, "postgres.backupDays": 0 }).map((fault) => fault.at);
 		expect(at).toEqual(["agentic-flow:network.natGateways", "agentic-flow:redis.stat", "agentic-flow:postgres.backupDays"]);
+	});
+
+	it("reports a demand of production's although another section cannot be read", () => {
+		const at = faultsOf("prod", { domain: REMOVED, "redis.engine": "redi", "postgres.logDays": 2 }).map((fault) => fault.at);
+		expect(at).toEqual(["agentic-flow:redis.engine", "agentic-flow:postgres.logDays", "agentic-flow:domain"]);
 	});
 
 	it("reports a setting outside the project's namespace, and lets Pulumi's own through", () => {

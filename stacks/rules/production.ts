@@ -1,58 +1,65 @@
 /** What production insists on, and every stack of its data. */
 import type { Fault } from "../../core/errors.ts";
+import type { StackConfig } from "../config.ts";
 import type { Rule } from "./rule.ts";
 
+/**
+ * A demand of production's: what is wrong, or null where it is met. Each is a rule of its own, so that a section that
+ * cannot be read hides only the demands on itself.
+ */
+function demand(at: string, broken: (config: StackConfig) => string | null, why: string, fix: string): Rule {
+	return (config) => {
+		if (config.environment !== "production") return [];
+		const what = broken(config);
+		return what === null ? [] : [{ at, what, why, fix }];
+	};
+}
+
+function isProtected(at: string, setting: (config: StackConfig) => boolean): Rule {
+	return demand(at, (config) => (setting(config) ? null : "is false"), "one wrong command could delete production", "set it to true");
+}
+
 export const productionRules = {
-	production: ({ environment, aws, domain, cluster, loadBalancer, postgres, redis }) => {
-		if (environment !== "production") return [];
-		const faults: Fault[] = [];
-		const demand = (holds: boolean, at: string, what: string, why: string, fix: string) => {
-			if (!holds) faults.push({ at, what, why, fix });
-		};
-		demand(
-			domain !== undefined,
-			"domain",
-			"is missing",
-			"production serves HTTPS only, and a certificate needs a name",
-			"give domain.name and domain.hostedZoneId",
-		);
-		demand(
-			aws.availabilityZones.length >= 3,
-			"aws.availabilityZones",
-			`has ${aws.availabilityZones.length} zones`,
-			"production keeps its capacity when a zone is lost, which takes three",
-			"list at least three zone ids",
-		);
-		demand(
-			postgres.multiAz,
-			"postgres.multiAz",
-			"is false",
-			"without a standby the database is down until it is restored by hand",
-			"set it to true",
-		);
-		demand(
-			postgres.backupDays >= 7,
-			"postgres.backupDays",
-			`is ${postgres.backupDays}`,
-			"a mistake may be noticed a week later",
-			"set it to 7 or more",
-		);
-		demand(
-			redis.state.replicas >= 1,
-			"redis.state.replicas",
-			"is 0",
-			"without a replica there is nothing to fail over to",
-			"set it to 1 or more",
-		);
-		for (const [at, protectedNow] of [
-			["postgres.deletionProtection", postgres.deletionProtection],
-			["loadBalancer.deletionProtection", loadBalancer.deletionProtection],
-			["cluster.deletionProtection", cluster.deletionProtection],
-		] as const) {
-			demand(protectedNow, at, "is false", "one wrong command could delete production", "set it to true");
-		}
-		return faults;
-	},
+	domain: demand(
+		"domain",
+		({ domain }) => (domain ? null : "is missing"),
+		"production serves HTTPS only, and a certificate needs a name",
+		"give domain.name and domain.hostedZoneId",
+	),
+	threeZones: demand(
+		"aws.availabilityZones",
+		({ aws: { availabilityZones } }) => (availabilityZones.length >= 3 ? null : `has ${availabilityZones.length} zones`),
+		"production keeps its capacity when a zone is lost, which takes three",
+		"list at least three zone ids",
+	),
+	standby: demand(
+		"postgres.multiAz",
+		({ postgres }) => (postgres.multiAz ? null : "is false"),
+		"without a standby the database is down until it is restored by hand",
+		"set it to true",
+	),
+	backups: demand(
+		"postgres.backupDays",
+		({ postgres: { backupDays } }) => (backupDays >= 7 ? null : `is ${backupDays}`),
+		"a mistake may be noticed a week later",
+		"set it to 7 or more",
+	),
+	redisReplica: demand(
+		"redis.state.replicas",
+		({ redis }) => (redis.state.replicas >= 1 ? null : "is 0"),
+		"without a replica there is nothing to fail over to",
+		"set it to 1 or more",
+	),
+	auditLogs: demand(
+		"cluster.logTypes",
+		({ cluster: { logTypes } }) =>
+			["api", "audit", "authenticator"].every((type) => logTypes.includes(type as "api")) ? null : `has ${logTypes.join(", ") || "none"}`,
+		"who did what in production must be known afterwards",
+		"name api, audit and authenticator at least",
+	),
+	protectedDatabase: isProtected("postgres.deletionProtection", ({ postgres }) => postgres.deletionProtection),
+	protectedLoadBalancer: isProtected("loadBalancer.deletionProtection", ({ loadBalancer }) => loadBalancer.deletionProtection),
+	protectedCluster: isProtected("cluster.deletionProtection", ({ cluster }) => cluster.deletionProtection),
 
 	replicasNeedBackups: ({ postgres: { replicas, backupDays } }) =>
 		replicas > 0 && backupDays === 0
