@@ -1,0 +1,52 @@
+import { once } from "node:events";
+import { Agent, createServer, get, type IncomingMessage } from "node:http";
+import { connect } from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
+import { expect, it } from "vitest";
+import { drainable } from "./http-drain.ts";
+
+async function listening(answerMs: number) {
+	const server = createServer((_, response) => void setTimeout(() => response.end("done"), answerMs));
+	const drain = drainable(server);
+	server.listen(0, "127.0.0.1");
+	await once(server, "listening");
+	return { drain, port: (server.address() as { port: number }).port };
+}
+
+async function ask(port: number, agent: Agent): Promise<IncomingMessage> {
+	const [response] = (await once(get({ port, host: "127.0.0.1", agent }), "response")) as [IncomingMessage];
+	response.resume();
+	await once(response, "end");
+	return response;
+}
+
+it("a request under way is finished", async () => {
+	const { drain, port } = await listening(200);
+	const answer = ask(port, new Agent({ keepAlive: true }));
+	await sleep(50);
+	const drained = drain(0);
+	expect((await answer).statusCode).toBe(200);
+	await drained;
+});
+
+it("nobody new is let in", async () => {
+	const { drain, port } = await listening(0);
+	const drained = drain(100);
+	const [error] = await once(connect(port, "127.0.0.1"), "error");
+	expect(error.code).toBe("ECONNREFUSED");
+	await drained;
+});
+
+it("an idle connection may send one more request, and is closed after a while, used or not", async () => {
+	const { drain, port } = await listening(0);
+	const agents = [1, 2].map(() => new Agent({ keepAlive: true, maxSockets: 1 })) as [Agent, Agent];
+	await Promise.all(agents.map((agent) => ask(port, agent)));
+	const unused = connect(port, "127.0.0.1");
+	await once(unused, "connect");
+	const before = performance.now();
+	const drained = drain(400);
+	await sleep(100);
+	expect((await ask(port, agents[0])).headers.connection).toBe("close");
+	await drained;
+	expect(performance.now() - before).toBeGreaterThan(350);
+});

@@ -1,0 +1,85 @@
+import { performance } from "node:perf_hooks";
+
+/** How busy the worker is: at 1 what is cheapest to refuse is refused, at 3 nearly everything. */
+export type LoadLevel = 0 | 1 | 2 | 3;
+
+export interface LoadMonitor {
+	level(): LoadLevel;
+	/** How much later than wanted the event loop comes round, milliseconds: the worst of each tenth of a second, smoothed. */
+	readonly delayP99Ms: number;
+	/** Share of the time that the event loop does something, 0 to 1, smoothed. */
+	readonly utilization: number;
+	/** The event loop has lately stood still for so long that nobody should be sent here. */
+	readonly stalled: boolean;
+	stop(): void;
+}
+
+/** How often the loop is asked to come round, milliseconds; so many ticks make a sample. */
+const TICK_MS = 20;
+const TICKS = 5;
+const SAMPLE_MS = TICK_MS * TICKS;
+/** Weight of the newest sample: one slow tenth of a second, a garbage collection say, is not a load. */
+const WEIGHT = 0.3;
+/** Milliseconds of delay from which a level holds. */
+const LEVELS_MS = [50, 100, 200] as const;
+/** A level is left when the delay is below this share of what it takes to enter, so that it does not flutter. */
+const LEAVE = 0.7;
+/** A loop that is late without being busy waits for the processor: refusing requests here does not help it. */
+const BUSY = 0.8;
+const STALL_MS = 2_000;
+
+/**
+ * Watches this process's event loop. By a timer of its own: `monitorEventLoopDelay` forgets the delay that it is in the
+ * middle of whenever it is reset, and that is the one that matters.
+ */
+export function monitorLoad(): LoadMonitor {
+	const load = new Load();
+	let ticks = 0;
+	let worstMs = 0;
+	let last = performance.now();
+	let before = performance.eventLoopUtilization();
+	const timer = setInterval(() => {
+		const now = performance.now();
+		worstMs = Math.max(worstMs, now - last - TICK_MS);
+		last = now;
+		ticks += 1;
+		if (ticks < TICKS && worstMs < SAMPLE_MS) return;
+		const utilization = performance.eventLoopUtilization();
+		load.sample(worstMs, performance.eventLoopUtilization(utilization, before).utilization);
+		before = utilization;
+		ticks = 0;
+		worstMs = 0;
+	}, TICK_MS).unref();
+	const stop = () => clearInterval(timer);
+	return {
+		level: () => load.level,
+		get delayP99Ms() {
+			return load.delayMs;
+		},
+		get utilization() {
+			return load.utilization;
+		},
+		get stalled() {
+			return load.stalled;
+		},
+		stop,
+	};
+}
+
+/** What the samples add up to. */
+export class Load {
+	level: LoadLevel = 0;
+	delayMs = 0;
+	utilization = 0;
+	stalled = false;
+
+	/** @param delayMs the worst of this sample; @param utilization of this sample */
+	sample(delayMs: number, utilization: number): void {
+		this.delayMs += WEIGHT * (delayMs - this.delayMs);
+		this.utilization += WEIGHT * (utilization - this.utilization);
+		this.stalled = this.delayMs > STALL_MS * WEIGHT;
+		const entered = this.utilization < BUSY ? 0 : LEVELS_MS.filter((from) => this.delayMs >= from).length;
+		const kept = this.utilization < BUSY * LEAVE ? 0 : LEVELS_MS.filter((from) => this.delayMs >= from * LEAVE).length;
+		this.level = Math.max(entered, Math.min(this.level, kept)) as LoadLevel;
+	}
+}

@@ -1,0 +1,221 @@
+/** One worker: the server's parts, put together, from its start to its end. */
+import { setTimeout as sleep } from "node:timers/promises";
+import type { FastifyInstance } from "fastify";
+import type { Redis } from "ioredis";
+import { readWorkerConfig, type WorkerConfig } from "../config.ts";
+import { seconds } from "../contract.ts";
+import { buildApp } from "../http/app.ts";
+import { legacyPrincipal } from "../http/authenticate.ts";
+import { addressOf, allowedOrigins } from "../http/origins.ts";
+import { sessionCookies } from "../http/session-cookie.ts";
+import type { WorkerState } from "../http/settings.ts";
+import { createLog } from "../observe/log.ts";
+import { createMetrics } from "../observe/metrics.ts";
+import { databaseObserver, httpObserver, type Observing, problemsOf, serviceObserver, socketObserver } from "../observe/observers.ts";
+import { startTracing } from "../observe/tracing.ts";
+import { createServices, type RunningServices } from "../services/compose.ts";
+import { countEverything } from "../stores/figures.ts";
+import { lsnConnection, redisLsnKeeper } from "../stores/lsn-keeper.ts";
+import { maintain } from "../stores/maintenance.ts";
+import { connectDatabase, type Database } from "../stores/postgres.ts";
+import { connectRedis } from "../stores/redis.ts";
+import { socketLimits } from "../ws/settings.ts";
+import { attachSockets, type Sockets } from "../ws/sockets.ts";
+import { startHousekeeping } from "./housekeeping.ts";
+import { drainable } from "./http-drain.ts";
+import { type LoadMonitor, monitorLoad } from "./load.ts";
+import { serveMetrics } from "./metrics-server.ts";
+import { databaseSettings, httpSettings, POSITION_TTL_MS, redisSettings, serviceSettings } from "./part-settings.ts";
+import { sessionKeys } from "./session-keys.ts";
+import { stopOnOrder } from "./stop.ts";
+
+/** What is away at the start is waited for so long, milliseconds, and not longer: the rest can be served without it. */
+const PATIENCE_MS = 3_000;
+const RETRY_MS = 50;
+
+/** How long connections that stay idle are kept in a drain: HAProxy gives up those it has not used for 5 s. */
+const LINGER_MS = 5_000;
+
+/** In a drain sockets are sent elsewhere within this time, and within this share of the drain. */
+const MOVE_MS = 10_000;
+const MOVE_SHARE = 0.6;
+
+const CLAIMS_MS = 5_000;
+const MAINTENANCE_MS = 3_600_000;
+
+/** How old counts of everything may be, milliseconds. All workers share them. */
+const FIGURES_MS = 30_000;
+
+/**
+ * Starts, and returns when the worker listens; it then lives until it is told to stop. What it depends on may be away, then
+ * as well as now.
+ *
+ * @throws ConfigError with every fault
+ */
+export async function runWorker(environment: NodeJS.ProcessEnv): Promise<void> {
+	const config = readWorkerConfig(environment);
+	const { log, flush } = createLog(config.log, "worker", config.version);
+	const tracing = config.tracing && startTracing(config.tracing, config.version, `${config.address}:${config.port}`);
+	const observing: Observing = { log, metrics: createMetrics(), tracing };
+	const load = monitorLoad();
+	let phase: "starting" | "ready" | "draining" = "starting";
+	const state = (): WorkerState => (phase === "ready" && load.stalled ? "stalled" : phase);
+
+	const stores = openStores(config, observing);
+	const { app, sockets } = await buildEdge(config, observing, stores, { load, state });
+	const drainHttp = drainable(app.server);
+	watch(observing, stores, sockets, load);
+	const releaseMetrics = serveMetrics(observing.metrics, config.address, config.metricsPort, log);
+	const stopChores = startChores(observing, stores);
+
+	stopOnOrder(process, {
+		drainMs: config.drainMs,
+		log,
+		last: flush,
+		async drain() {
+			phase = "draining";
+			stopChores();
+			releaseMetrics();
+			const moved = sockets.drain(Math.min(MOVE_MS, config.drainMs * MOVE_SHARE));
+			await Promise.all([moved, drainHttp(Math.min(LINGER_MS, config.drainMs / 4))]);
+			await app.close();
+			await stores.close();
+			await tracing?.stop();
+			load.stop();
+		},
+	});
+	await Promise.race([connected(stores), sleep(PATIENCE_MS)]);
+	await app.listen({ host: config.address, port: config.port });
+	phase = "ready";
+	log.info({ "server.address": config.address, "server.port": config.port }, "ready");
+	// For PM2, where it has started this.
+	process.send?.("ready");
+}
+
+interface Stores {
+	readonly database: Database;
+	readonly services: RunningServices;
+	/** A connection of its own to the state Redis. */
+	readonly redis: Redis;
+	close(): Promise<void>;
+}
+
+/** Everything that connects to something. Nothing waits for it. */
+function openStores(config: WorkerConfig, observing: Observing): Stores {
+	const groups = { state: redisSettings(config, "state"), cache: redisSettings(config, "cache") };
+	const positions = connectRedis(groups.state, "positions", lsnConnection);
+	const redis = connectRedis(groups.state, "worker");
+	const database = connectDatabase(databaseSettings(config), redisLsnKeeper(positions, POSITION_TTL_MS), databaseObserver(observing));
+	const services = createServices(
+		{
+			database,
+			connect: (group, purpose, overrides) => connectRedis(groups[group], purpose, overrides),
+			observe: serviceObserver(observing),
+		},
+		serviceSettings(config),
+	);
+	const close = async () => {
+		await services.close();
+		await database.close();
+		positions.disconnect();
+		redis.disconnect();
+	};
+	return { database, services, redis, close };
+}
+
+/** When the stores answer: the first requests are not to be told that they are away. */
+async function connected({ database, redis }: Stores): Promise<void> {
+	await Promise.all([
+		until(async () => void (await redis.ping())),
+		until(async () => void (await database.readPrimary((client) => client.query({ name: "ping", text: "select 1", values: [] })))),
+	]);
+}
+
+async function until(attempt: () => Promise<void>): Promise<void> {
+	for (const end = performance.now() + PATIENCE_MS; performance.now() < end; await sleep(RETRY_MS)) {
+		try {
+			return await attempt();
+		} catch {
+			// Not yet.
+		}
+	}
+}
+
+/** HTTP and sockets on one server, which does not listen yet. */
+async function buildEdge(
+	config: WorkerConfig,
+	observing: Observing,
+	{ services, redis }: Stores,
+	{ load, state }: { load: LoadMonitor; state: () => WorkerState },
+): Promise<{ app: FastifyInstance; sockets: Sockets }> {
+	const problem = problemsOf("secrets", observing);
+	const keys = sessionKeys(config.secretsDir, (error) => problem("the session keys cannot be read again", error));
+	const settings = httpSettings(config, { sessionKeys: keys, load, state, sockets: () => ({ sync: sockets.counts().sync }) });
+	const app = buildApp(services, settings, httpObserver(observing));
+	await app.ready();
+	const sockets = attachSockets(
+		app.server,
+		observing.tracing?.forSockets(services) ?? services,
+		{
+			version: config.version,
+			worker: { stickyKey: config.stickyKey, address: config.address, port: config.port },
+			origins: allowedOrigins(settings),
+			legacy: config.legacyOpen ? legacyPrincipal : null,
+			sessionOf: sessionCookies(keys).sessionOf,
+			addressOf: (request) => addressOf(request, settings.trustProxy),
+			redis,
+			performance: () => performanceOf(load),
+			pingMs: config.pingMs,
+			pingTimeoutMs: seconds.pingTimeout * 1_000,
+			limits: socketLimits,
+		},
+		socketObserver(observing),
+	);
+	return { app, sockets };
+}
+
+/** This worker's own figures: the host's are elsewhere. */
+function performanceOf(load: LoadMonitor): Readonly<Record<string, unknown>> {
+	return {
+		eventLoopDelayMs: Math.round(load.delayP99Ms * 10) / 10,
+		eventLoopUtilization: Math.round(load.utilization * 1_000) / 1_000,
+		memoryBytes: process.memoryUsage.rss(),
+		uptimeSeconds: Math.floor(process.uptime()),
+	};
+}
+
+function watch({ metrics }: Observing, { database, services }: Stores, sockets: Sockets, load: LoadMonitor): void {
+	metrics.watch({
+		load: () => ({ delaySeconds: load.delayP99Ms / 1_000, utilization: load.utilization, level: load.level() }),
+		sockets: () => sockets.counts(),
+		pools() {
+			const { primary, replicas } = database.pools;
+			return [{ server: "primary", ...primary }, ...replicas.map((figures, index) => ({ server: `replica-${index + 1}`, ...figures }))];
+		},
+		dependencies: () => services.health.dependencies(),
+		async business() {
+			try {
+				const { body } = await services.cache.get("figures:all", FIGURES_MS, FIGURES_MS, () => countEverything(database));
+				return JSON.parse(body.toString());
+			} catch {
+				return null;
+			}
+		},
+	});
+}
+
+function startChores(observing: Observing, { database, services, redis }: Stores): () => void {
+	const { log, metrics } = observing;
+	const claims = async () => metrics.claimsExpired.inc(await services.tasks.expireClaims());
+	const maintenance = async () => {
+		for (const line of await maintain(database)) log.info({ "event.action": "maintenance" }, line);
+	};
+	return startHousekeeping(
+		redis,
+		[
+			{ name: "claims", everyMs: CLAIMS_MS, work: claims },
+			{ name: "maintenance", everyMs: MAINTENANCE_MS, work: maintenance },
+		],
+		problemsOf("housekeeping", observing),
+	);
+}
