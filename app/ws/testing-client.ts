@@ -11,6 +11,14 @@ export interface SyncMessage {
 	readonly [name: string]: unknown;
 }
 
+export interface SyncClientOptions extends ClientOptions {
+	readonly token?: string | undefined;
+	/** The position it goes on from. */
+	readonly since?: number | undefined;
+	/** The lost client whose place it takes, with all that one knew. */
+	readonly previous?: SyncClient | undefined;
+}
+
 export class SyncClient {
 	readonly socket: WebSocket;
 	readonly messages: SyncMessage[] = [];
@@ -18,6 +26,8 @@ export class SyncClient {
 	last: number | null = null;
 	/** Events it has been told of one way or another since it began. */
 	counted = 0;
+	/** The agents and tasks as it has been told of them, by id. */
+	readonly entities = new Map<string, unknown>();
 	/** Breaches of the promise. */
 	readonly breaches: string[] = [];
 	readonly opened: Promise<void>;
@@ -27,10 +37,13 @@ export class SyncClient {
 	readonly refused: Promise<{ readonly status: number; readonly retryAfter: string | undefined; readonly body: string }>;
 	#waiters: { readonly test: (message: SyncMessage) => boolean; readonly resolve: (message: SyncMessage) => void }[] = [];
 
-	/** @param since the position it goes on from */
-	constructor(host: string, options: ClientOptions & { readonly token?: string | undefined; readonly since?: number | undefined } = {}) {
-		const { token, since, ...rest } = options;
+	constructor(host: string, options: SyncClientOptions = {}) {
+		const { token, previous, since = previous?.last ?? undefined, ...rest } = options;
 		this.last = since ?? null;
+		if (previous !== undefined) {
+			this.counted = previous.counted;
+			for (const [id, entity] of previous.entities) this.entities.set(id, entity);
+		}
 		this.socket = new WebSocket(`ws://${host}/sync${since === undefined ? "" : `?since=${since}`}`, {
 			perMessageDeflate: false,
 			...rest,
@@ -63,7 +76,18 @@ export class SyncClient {
 		let timer: NodeJS.Timeout | undefined;
 		try {
 			return await new Promise((resolve, reject) => {
-				timer = setTimeout(() => reject(new Error(`no ${match} among ${JSON.stringify(this.messages).slice(0, 2_000)}`)), timeoutMs);
+				timer = setTimeout(
+					() =>
+						reject(
+							new Error(
+								`no ${match} among ${this.messages
+									.map(({ type, seq }) => `${type} ${seq}`)
+									.join(", ")
+									.slice(-3_000)}`,
+							),
+						),
+					timeoutMs,
+				);
 				this.#waiters.push({ test, resolve });
 			});
 		} finally {
@@ -84,10 +108,20 @@ export class SyncClient {
 		this.socket.terminate();
 	}
 
+	#apply({ type, data }: SyncMessage): void {
+		if (type === "initial-state") {
+			this.entities.clear();
+			for (const entity of [...data.agents, ...data.tasks]) this.entities.set(entity.id, entity);
+		} else if (type !== "agent-update" && type !== "task-update") return;
+		else if (data.action === "deleted") this.entities.delete(data.data?.id);
+		else this.entities.set(data.data?.id, data.data);
+	}
+
 	#receive(message: SyncMessage): void {
 		this.messages.push(message);
 		const { type, seq, prev, count } = message;
 		if (type === "initial-state") this.last = seq ?? null;
+		this.#apply(message);
 		if (seq !== undefined && prev !== undefined) {
 			if (this.last === null) this.breaches.push(`${type} ${seq} before any state`);
 			else if (prev > this.last) this.breaches.push(`${type} ${seq} follows ${prev}, but the last was ${this.last}`);

@@ -55,6 +55,7 @@ class Attempt {
 	#missedFrom: number | null = null;
 	#snapshots = 0;
 	#replayed = 0;
+	#pauses = 0;
 
 	constructor(socket: SyncSocket, start: Start, context: CatchUpContext) {
 		this.#socket = socket;
@@ -131,6 +132,12 @@ class Attempt {
 		}
 		const events = await this.#context.events.since(hub.workspace, after, PAGE);
 		if (this.#isOver()) return;
+		if (events?.length === 0 && this.#pauses < MOST_PAUSES) {
+			// The hub has heard of more than the stream has shown yet.
+			this.#pauses += 1;
+			await new Promise((resolve) => setTimeout(resolve, this.#context.limits.tickMs));
+			return;
+		}
 		this.#replayed += events?.length ?? 0;
 		if (events === null || !follows(events, after) || this.#replayed > this.#context.limits.replayEvents) {
 			this.#giveUp(after + 1);
@@ -167,6 +174,9 @@ function follows(events: readonly SyncEvent[], after: number): boolean {
 }
 
 const PAGE = 500;
+
+/** Ticks to wait, all in all, for events that are known of and not there. */
+const MOST_PAUSES = 100;
 
 /** Where snapshots stay behind the oldest event there is, something is wrong, and more of them do not help. */
 const MOST_SNAPSHOTS = 3;
