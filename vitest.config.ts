@@ -13,12 +13,13 @@ export default defineConfig({
 				test: {
 					name: "unit",
 					include: ["**/*.test.ts"],
-					exclude: ["**/node_modules/**", "test/haproxy/**", "test/cluster/**"],
+					exclude: ["**/node_modules/**", "test/haproxy/**", "test/cluster/**", "test/app/**"],
 					testTimeout: 20_000,
 				},
 			},
 			{ extends: true, test: { name: "haproxy", include: ["test/haproxy/**/*.test.ts"], ...daemons } },
 			{ extends: true, test: { name: "cluster", include: ["test/cluster/**/*.test.ts"], ...daemons } },
+			{ extends: true, test: { name: "app", include: ["test/app/**/*.test.ts"], ...daemons } },
 		],
 	},
 });

@@ -29,6 +29,7 @@ const steps: Record<string, Step> = {
 	types: () => run("tsc", ["--project", root]),
 	unit: (filters) => tests("unit", filters, "something that its file names"),
 	haproxy: (filters) => tests("haproxy", filters, "HAProxy on the PATH, or its path in HAPROXY"),
+	app: (filters) => tests("app", filters, "redis-server and PostgreSQL"),
 	cluster: (filters) => tests("cluster", filters, "KUBEBUILDER_ASSETS: a folder with etcd and kube-apiserver"),
 };
 
