@@ -3,11 +3,9 @@ import { ecsFormat } from "@elastic/ecs-pino-format";
 import { trace } from "@opentelemetry/api";
 import { type DestinationStream, type Logger, pino } from "pino";
 import type { LogConfig } from "../config.ts";
+import { Output } from "./output.ts";
 
 export type Log = Logger;
-
-/** What may be lost when nobody takes the lines, bytes: logging never stops the work. */
-const BUFFER_BYTES = 8 * 1024 * 1024;
 
 /** Fields that hold secrets wherever they are met, by the names that headers and drivers use for them. */
 const SECRET_FIELDS = ["authorization", "cookie", "set-cookie", "password", "token", "secret", "sessionId"];
@@ -26,7 +24,7 @@ export interface LogOutput {
  * @param destination for tests; standard output else
  */
 export function createLog(config: LogConfig, role: string, version: string, destination?: DestinationStream): LogOutput {
-	const output = destination ?? pino.destination({ fd: 1, sync: false, maxLength: BUFFER_BYTES });
+	const output = destination ?? new Output(1);
 	const log = pino(
 		{
 			...ecsFormat({ apmIntegration: false, serviceName: "agentic-flow", serviceVersion: version }),
@@ -39,12 +37,7 @@ export function createLog(config: LogConfig, role: string, version: string, dest
 		output,
 	);
 	const flush = () => {
-		if (!("flushSync" in output)) return;
-		try {
-			(output as { flushSync(): void }).flushSync();
-		} catch {
-			// Nobody reads any more.
-		}
+		if (output instanceof Output) output.flush();
 	};
 	return { log, flush };
 }
