@@ -81,7 +81,9 @@ class Workers {
 /** Null where nobody answers. */
 function statusOf(host: string, port: number): Promise<number | null> {
 	return new Promise((resolve) => {
-		const request = get({ host, port, path: paths.ready, agent: false, timeout: POLL_TIMEOUT_MS }, (response) => {
+		// By the name that probes have: a worker answers to no address.
+		const headers = { host: "health" };
+		const request = get({ host, port, path: paths.ready, headers, agent: false, timeout: POLL_TIMEOUT_MS }, (response) => {
 			response.resume();
 			resolve(response.statusCode ?? null);
 		});

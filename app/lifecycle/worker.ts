@@ -1,4 +1,5 @@
 /** One worker: the server's parts, put together, from its start to its end. */
+import cluster from "node:cluster";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { FastifyInstance } from "fastify";
 import type { Redis } from "ioredis";
@@ -68,6 +69,8 @@ export async function runWorker(environment: NodeJS.ProcessEnv): Promise<void> {
 	const releaseMetrics = serveMetrics(observing.metrics, config.address, config.metricsPort, log);
 	const stopChores = startChores(observing, stores);
 
+	// Where PM2 is gone Node would exit at once, in the middle of whatever is under way.
+	if (cluster.worker !== undefined) cluster.worker.exitedAfterDisconnect = true;
 	stopOnOrder(process, {
 		drainMs: config.drainMs,
 		log,

@@ -7,18 +7,27 @@ import { setTimeout as sleep } from "node:timers/promises";
 
 const START_MS = 30_000;
 
-/** A port of 127.0.0.1 on which nothing listens; below the kernel's own choices, so that no outgoing connection takes it meanwhile. */
-export async function freePort(): Promise<number> {
+/**
+ * A port of 127.0.0.1 on which nothing listens; below the kernel's own choices, so that no outgoing connection takes it meanwhile.
+ *
+ * @param offsets of the ports beside it that must be free as well
+ */
+export async function freePort(offsets: readonly number[] = [0]): Promise<number> {
 	for (;;) {
-		const port = randomInt(10_000, 32_000);
-		const server = createServer().listen(port, "127.0.0.1");
-		const free = await once(server, "listening").then(
-			() => true,
-			() => false,
-		);
-		server.close();
-		if (free) return port;
+		const port = randomInt(10_000, 32_000 - Math.max(...offsets));
+		const free = await Promise.all(offsets.map((offset) => isFree(port + offset)));
+		if (free.every(Boolean)) return port;
 	}
+}
+
+async function isFree(port: number): Promise<boolean> {
+	const server = createServer().listen(port, "127.0.0.1");
+	const free = await once(server, "listening").then(
+		() => true,
+		() => false,
+	);
+	server.close();
+	return free;
 }
 
 export interface DaemonSettings {
