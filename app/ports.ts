@@ -117,13 +117,8 @@ export interface EventService {
 	head(workspace: string): Promise<number>;
 }
 
-export interface IdentityService {
-	/** @throws ServiceError UNAUTHENTICATED, always with the same message. */
-	fromToken(token: string): Promise<Principal>;
-	fromSession(sessionId: string): Promise<Principal>;
-	/** A browser's session for a token's holder; a new id at every login. */
-	login(token: string): Promise<{ sessionId: string; principal: Principal; maxAgeSeconds: number }>;
-	logout(sessionId: string): Promise<void>;
+/** Issues tokens, and ends them. */
+export interface TokenService {
 	/** A token's secret is shown once, here, and kept only as a hash. */
 	issue(settings: {
 		subject: string;
@@ -131,6 +126,7 @@ export interface IdentityService {
 		workspace: string;
 		expiresAt: number | null;
 	}): Promise<{ token: string; credentialId: string }>;
+	/** @returns false where there is none, or it has been revoked already */
 	revoke(credentialId: string): Promise<boolean>;
 	list(): Promise<
 		{
@@ -143,8 +139,32 @@ export interface IdentityService {
 			revokedAt: number | null;
 		}[]
 	>;
+	/**
+	 * A code that begins a session for a token's holder once, and soon: its browser never sees the token.
+	 *
+	 * @throws ServiceError NOT_FOUND where the token is none, or is over
+	 */
+	loginCode(credentialId: string): Promise<{ code: string; expiresAt: number }>;
+}
+
+export interface IdentityService extends TokenService {
+	/** @throws ServiceError UNAUTHENTICATED, always with the same message. */
+	fromToken(token: string): Promise<Principal>;
+	fromSession(sessionId: string): Promise<Principal>;
+	/** A browser's session for a token's holder; a new id at every login. */
+	login(token: string): Promise<Login>;
+	/** The same with a code of {@link loginCode}, which is used up by it. */
+	loginWithCode(code: string): Promise<Login>;
+	logout(sessionId: string): Promise<void>;
 	/** Told at once, on every worker, when a credential ends before its time. Returns the way to stop. */
 	onRevoked(listener: (credentialId: string) => void): () => void;
+}
+
+/** A session that has begun. */
+export interface Login {
+	readonly sessionId: string;
+	readonly principal: Principal;
+	readonly maxAgeSeconds: number;
 }
 
 /** Ready answers for reads that many ask for: memory, then Redis, then `load`; one load at a time for a key. */

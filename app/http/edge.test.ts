@@ -149,6 +149,29 @@ describe("a browser's session", () => {
 		expect((await anyone("GET", "/api/hive/agents", undefined, { cookie: cookieOf(again) })).statusCode).toBe(200);
 	});
 
+	it("begins with the code of a login link as well, once, and the session before is over then, too", async () => {
+		const { anyone, services, alice, cookie } = await login();
+		const { code } = await services.identity.loginCode(alice.credentialId);
+		const enter = (more: Record<string, string> = {}) => anyone("POST", "/api/session", { code }, { origin: OURS, ...more });
+		const answer = await enter({ cookie });
+		expect([answer.statusCode, answer.json()]).toMatchObject([200, { principal: { id: "session:alice", workspace: "default" } }]);
+		expect(answer.body).not.toContain(code);
+		expect((await anyone("GET", "/api/hive/agents", undefined, { cookie })).statusCode).toBe(401);
+		expect((await anyone("GET", "/api/session", undefined, { cookie: cookieOf(answer) })).json().principal.id).toBe("session:alice");
+		const [again, token] = [await enter(), await anyone("POST", "/api/session", { token: "wrong" }, { origin: OURS })];
+		expect([again.statusCode, again.json().error, again.headers["set-cookie"]]).toEqual([401, token.json().error, undefined]);
+		await services.identity.revoke(alice.credentialId);
+		expect((await anyone("GET", "/api/session", undefined, { cookie: cookieOf(answer) })).statusCode).toBe(401);
+	});
+
+	it("needs one of the two", async () => {
+		const { anyone } = testApp();
+		for (const body of [{}, { code: 1 }, { other: "x" }]) {
+			const answer = await anyone("POST", "/api/session", body);
+			expect([answer.statusCode, answer.json().error]).toEqual([400, "either a token or the code of a login link is needed"]);
+		}
+	});
+
 	it("cannot be made up, nor signed with another key", async () => {
 		const { anyone, cookie } = await login();
 		const { anyone: elsewhere } = await login({ sessionKeys: () => ["another key"] });
@@ -382,7 +405,8 @@ describe("limits", () => {
 
 	it("are stricter for logging in", async () => {
 		const { anyone } = testApp({ limits: { principal: many, address: many, login: one } });
-		const login = async () => (await anyone("POST", "/api/session", { token: "guess" })).statusCode;
+		let turn = 0;
+		const login = async () => (await anyone("POST", "/api/session", turn++ % 2 ? { token: "guess" } : { code: "guess" })).statusCode;
 		expect([await login(), await login()]).toEqual([401, 429]);
 	});
 

@@ -83,6 +83,8 @@ async function everyOperation(alice: Caller): Promise<{ method: string; template
 	await call("DELETE", "/api/hive/agents/{agentId}", undefined, `/api/hive/agents/${spare}`);
 	await call("POST", "/api/session", { token: alice.token });
 	await call("POST", "/api/session", { token: "wrong" });
+	await call("POST", "/api/session", { code: "wrong" });
+	await call("GET", "/api/session");
 	await call("DELETE", "/api/session");
 	for (const prefix of ["", "/sync", "/mcp"]) {
 		for (const path of ["/health", "/api/health", "/health/live", "/health/ready"]) await call("GET", `${prefix}${path}`);

@@ -269,6 +269,8 @@ function identityService(): IdentityService {
 	}
 	const tokens = new Map<string, Credential>();
 	const sessions = new Map<string, Principal>();
+	/** Tokens by the codes for them. */
+	const codes = new Map<string, string>();
 	const listeners = new Set<(credentialId: string) => void>();
 	const refused = () => new ServiceError("UNAUTHENTICATED", "Not a valid credential");
 	const holder = (token: string): Principal => {
@@ -277,6 +279,12 @@ function identityService(): IdentityService {
 		if (credential === undefined || credential.revokedAt !== null || (expiresAt !== null && expiresAt <= Date.now())) throw refused();
 		return credential.principal;
 	};
+	const begin = (token: string) => {
+		const principal = { ...holder(token), id: holder(token).id.replace("token:", "session:") };
+		const sessionId = randomBytes(24).toString("base64url");
+		sessions.set(sessionId, principal);
+		return { sessionId, principal, maxAgeSeconds: 3_600 };
+	};
 	return {
 		fromToken: async (token) => holder(token),
 		async fromSession(sessionId) {
@@ -284,11 +292,19 @@ function identityService(): IdentityService {
 			if (principal === undefined) throw refused();
 			return principal;
 		},
-		async login(token) {
-			const principal = { ...holder(token), id: holder(token).id.replace("token:", "session:") };
-			const sessionId = randomBytes(24).toString("base64url");
-			sessions.set(sessionId, principal);
-			return { sessionId, principal, maxAgeSeconds: 3_600 };
+		login: async (token) => begin(token),
+		async loginWithCode(code) {
+			const token = codes.get(code);
+			codes.delete(code);
+			if (token === undefined) throw refused();
+			return begin(token);
+		},
+		async loginCode(credentialId) {
+			const [token] = [...tokens].find(([, { principal }]) => principal.credentialId === credentialId) ?? missing("token");
+			holder(token);
+			const code = randomBytes(24).toString("base64url");
+			codes.set(code, token);
+			return { code, expiresAt: Date.now() + 600_000 };
 		},
 		async logout(sessionId) {
 			sessions.delete(sessionId);

@@ -3,6 +3,7 @@ import type { Services } from "../ports.ts";
 import { Buckets } from "../stores/buckets.ts";
 import { Channels, channelOptions } from "../stores/channels.ts";
 import { EventLog } from "../stores/event-log.ts";
+import { LoginCodeStore } from "../stores/login-codes.ts";
 import type { Database } from "../stores/postgres.ts";
 import { type SessionLife, SessionStore } from "../stores/sessions.ts";
 import { SharedCache } from "../stores/shared-cache.ts";
@@ -69,7 +70,14 @@ export function createServices({ database, connect, observe }: ServiceParts, set
 	const cache = cacheService({ shared, state: redis.state, channels, observe }, settings.cache);
 	const events = eventService(new EventLog(redis.state, database), channels, observe);
 	const identity = identityService(
-		{ tokens: new TokenStore(database), sessions: new SessionStore(redis.state, settings.sessions), state: redis.state, channels, observe },
+		{
+			tokens: new TokenStore(database),
+			sessions: new SessionStore(redis.state, settings.sessions),
+			codes: new LoginCodeStore(redis.state),
+			state: redis.state,
+			channels,
+			observe,
+		},
 		settings.sessions,
 	);
 	const limits = limitService(new Buckets(redis.limits), settings.limits, observe);

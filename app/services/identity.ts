@@ -1,15 +1,13 @@
-import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
+import { randomBytes, timingSafeEqual } from "node:crypto";
 import type { Redis } from "ioredis";
 import { LRUCache } from "lru-cache";
-import { redisKeys } from "../contract.ts";
 import type { Principal } from "../model.ts";
-import { type IdentityService, ServiceError } from "../ports.ts";
+import { type IdentityService, type Login, ServiceError, type TokenService } from "../ports.ts";
 import type { Channels } from "../stores/channels.ts";
+import type { LoginCodeStore } from "../stores/login-codes.ts";
 import type { SessionLife, SessionStore } from "../stores/sessions.ts";
 import type { TokenRecord, TokenStore } from "../stores/tokens.ts";
-
-/** Where workers tell each other which credential has ended. */
-const CHANNEL = `${redisKeys.all}revoked`;
+import { hashOf, REVOKED_CHANNEL, takeCode, tokenService } from "./tokens.ts";
 
 /** Milliseconds. */
 const ms = {
@@ -44,6 +42,7 @@ const NO_HASH = randomBytes(32);
 export interface IdentityParts {
 	readonly tokens: TokenStore;
 	readonly sessions: SessionStore;
+	readonly codes: LoginCodeStore;
 	/** Publishes which credentials have ended, which {@link channels} hear. */
 	readonly state: Redis;
 	readonly channels: Channels;
@@ -88,6 +87,7 @@ interface KnownSession {
 class Identity implements RunningIdentityService {
 	readonly #parts: IdentityParts;
 	readonly #life: SessionLife;
+	readonly #issuer: TokenService;
 	readonly #tokens = new Lookups<KnownToken>((credentialId) => this.#readToken(credentialId));
 	readonly #sessions = new Lookups<KnownSession>((hash) => this.#readSession(hash));
 	/** Credentials that have ended of late. */
@@ -101,7 +101,8 @@ class Identity implements RunningIdentityService {
 		this.#parts = parts;
 		this.#life = life;
 		this.#tokenOf = new LRUCache({ max: most.sessions, ttl: life.longestMs });
-		parts.channels.listen(CHANNEL, (credentialId) => this.#end([credentialId]));
+		this.#issuer = tokenService({ ...parts, announce: (credentialId) => this.#announce(credentialId) });
+		parts.channels.listen(REVOKED_CHANNEL, (credentialId) => this.#end([credentialId]));
 		this.#keepLooking((milliseconds) => parts.tokens.revokedWithin(milliseconds));
 		this.#keepLooking(async (milliseconds) => (await parts.sessions.endedWithin(milliseconds)).map(credentialOf));
 	}
@@ -115,13 +116,16 @@ class Identity implements RunningIdentityService {
 		return await this.#fromSessionHash(hashOf(sessionId).toString("base64url"));
 	}
 
-	async login(token: string): Promise<{ sessionId: string; principal: Principal; maxAgeSeconds: number }> {
-		const { credentialId, leftMs } = await this.#tokenOfText(token);
-		const longestMs = Math.min(this.#life.longestMs, leftMs ?? Number.POSITIVE_INFINITY);
-		const sessionId = randomBytes(32).toString("base64url");
-		const hash = hashOf(sessionId).toString("base64url");
-		await this.#parts.sessions.begin(hash, credentialId, longestMs);
-		return { sessionId, principal: await this.#fromSessionHash(hash), maxAgeSeconds: Math.floor(longestMs / 1_000) };
+	async login(token: string): Promise<Login> {
+		return await this.#begin(await this.#tokenOfText(token));
+	}
+
+	async loginWithCode(code: string): Promise<Login> {
+		const credentialId = await takeCode(this.#parts.codes, code);
+		if (credentialId === null) throw unauthenticated();
+		const { record, endsAt } = await this.#tokens.get(credentialId);
+		if (record === null || !this.#isGood(record, endsAt)) throw unauthenticated();
+		return await this.#begin(record);
 	}
 
 	async logout(sessionId: string): Promise<void> {
@@ -131,32 +135,20 @@ class Identity implements RunningIdentityService {
 		await this.#announce(credentialOf(hash));
 	}
 
-	async issue({
-		subject,
-		roles,
-		workspace,
-		expiresAt,
-	}: Parameters<IdentityService["issue"]>[0]): Promise<{ token: string; credentialId: string }> {
-		if (!/^[\x21-\x7e]{1,128}$/.test(subject)) throw new ServiceError("INVALID", "a subject is 1 to 128 visible ASCII characters");
-		if (!/^[\w.-]{1,64}$/.test(workspace))
-			throw new ServiceError("INVALID", "a workspace is 1 to 64 letters, digits, dots, hyphens and underscores");
-		if (roles.length === 0) throw new ServiceError("INVALID", "a token needs a role");
-		if (expiresAt !== null && !(expiresAt > Date.now())) throw new ServiceError("INVALID", "a token must expire in the future");
-		const credentialId = randomBytes(10).toString("hex");
-		const secret = randomBytes(32).toString("base64url");
-		await this.#parts.tokens.insert({ credentialId, hash: hashOf(secret), subject, roles: [...new Set(roles)], workspace, expiresAt });
-		return { token: `af_${credentialId}_${secret}`, credentialId };
+	issue(settings: Parameters<TokenService["issue"]>[0]): ReturnType<TokenService["issue"]> {
+		return this.#issuer.issue(settings);
 	}
 
-	async revoke(credentialId: string): Promise<boolean> {
-		const revoked = await this.#parts.tokens.revoke(credentialId);
-		if (revoked) await this.#announce(credentialId);
-		return revoked;
+	revoke(credentialId: string): Promise<boolean> {
+		return this.#issuer.revoke(credentialId);
 	}
 
-	async list(): ReturnType<IdentityService["list"]> {
-		const records = await this.#parts.tokens.list();
-		return records.map(({ hash: _, leftMs: __, ...shown }) => shown);
+	list(): ReturnType<TokenService["list"]> {
+		return this.#issuer.list();
+	}
+
+	loginCode(credentialId: string): ReturnType<TokenService["loginCode"]> {
+		return this.#issuer.loginCode(credentialId);
 	}
 
 	onRevoked(listener: (credentialId: string) => void): () => void {
@@ -169,6 +161,14 @@ class Identity implements RunningIdentityService {
 	close(): void {
 		this.#closed = true;
 		this.#listeners.clear();
+	}
+
+	async #begin({ credentialId, leftMs }: TokenRecord): Promise<Login> {
+		const longestMs = Math.min(this.#life.longestMs, leftMs ?? Number.POSITIVE_INFINITY);
+		const sessionId = randomBytes(32).toString("base64url");
+		const hash = hashOf(sessionId).toString("base64url");
+		await this.#parts.sessions.begin(hash, credentialId, longestMs);
+		return { sessionId, principal: await this.#fromSessionHash(hash), maxAgeSeconds: Math.floor(longestMs / 1_000) };
 	}
 
 	/** @throws ServiceError UNAUTHENTICATED */
@@ -215,7 +215,7 @@ class Identity implements RunningIdentityService {
 	async #announce(credentialId: string): Promise<void> {
 		this.#end([credentialId]);
 		const { state, observe } = this.#parts;
-		await state.publish(CHANNEL, credentialId).catch((error) => observe.problem("a revocation was not announced", error));
+		await state.publish(REVOKED_CHANNEL, credentialId).catch((error) => observe.problem("a revocation was not announced", error));
 	}
 
 	#end(credentialIds: readonly string[]): void {
@@ -302,10 +302,6 @@ function principalOf({ subject, roles, workspace, expiresAt, credentialId }: Tok
 /** The credential id of a session, by its hash. */
 function credentialOf(hash: string): string {
 	return SESSION_PREFIX + hash;
-}
-
-function hashOf(secret: string): Buffer {
-	return createHash("sha256").update(secret).digest();
 }
 
 function unauthenticated(): ServiceError {

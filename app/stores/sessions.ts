@@ -96,7 +96,8 @@ export class SessionStore {
 	}
 }
 
-async function available<T>(answer: Promise<T>): Promise<T> {
+/** @throws ServiceError UNAVAILABLE where Redis does not answer */
+export async function available<T>(answer: Promise<T>): Promise<T> {
 	try {
 		return await answer;
 	} catch (error) {

@@ -242,6 +242,8 @@ export function memoryServices(principals: readonly Principal[]): MemoryServices
 				return { ...principal, id: `session:${sessionId}` };
 			},
 			login: absent,
+			loginWithCode: absent,
+			loginCode: absent,
 			logout: absent,
 			issue: absent,
 			revoke: absent,

@@ -3,6 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { identityService } from "../../app/services/identity.ts";
 import { Channels, channelOptions } from "../../app/stores/channels.ts";
+import { LoginCodeStore } from "../../app/stores/login-codes.ts";
 import type { Database } from "../../app/stores/postgres.ts";
 import { connectRedis } from "../../app/stores/redis.ts";
 import { SessionStore } from "../../app/stores/sessions.ts";
@@ -24,6 +25,7 @@ function identityWorker({ host, port }: StandaloneRedis, database: Database, ses
 		{
 			tokens: new TokenStore(database),
 			sessions: new SessionStore(commands, sessionLife),
+			codes: new LoginCodeStore(commands),
 			state: commands,
 			channels,
 			observe: { problem: (what) => problems.push(what) },
@@ -229,6 +231,67 @@ describe.skipIf(missing)(`identity${missing ? `: ${missing}` : ""}`, () => {
 			await a.service.revoke(credentialId);
 			expect(a.revoked).toContain(credentialId);
 			expect(heard).toEqual([]);
+		});
+	});
+
+	describe("a login code", () => {
+		const codeOf = async (settings: Parameters<IdentityWorker["service"]["issue"]>[0] = member) => {
+			const { credentialId } = await a.service.issue(settings);
+			return { credentialId, ...(await a.service.loginCode(credentialId)) };
+		};
+
+		it("begins a session of its token's holder on any worker, once", async () => {
+			const { code, expiresAt } = await codeOf();
+			expect(code).toMatch(/^[\w-]{32}$/);
+			expect(Math.abs(expiresAt - Date.now() - 600_000)).toBeLessThan(1_000);
+			const { sessionId, principal } = await b.service.loginWithCode(code);
+			expect(principal).toMatchObject({ id: "session:alice", roles: ["member"], workspace: "alpha" });
+			expect((await a.service.fromSession(sessionId)).id).toBe("session:alice");
+			for (const { service } of [a, b]) expect(await refusal(service.loginWithCode(code))).toBe(refused);
+		});
+
+		it("lets in one of all who come with it at the same time", async () => {
+			const { code } = await codeOf();
+			const tries = await Promise.all(Array.from({ length: 20 }, (_, index) => refusal((index % 2 ? a : b).service.loginWithCode(code))));
+			expect(tries.filter((each) => each === refused)).toHaveLength(19);
+		});
+
+		it("is in Redis as a hash, for ten minutes and no longer than its token", async () => {
+			const { code } = await codeOf();
+			const key = `af:login:${createHash("sha256").update(code).digest("base64url")}`;
+			const left = async () => Number(await rig.redis.server.command("PTTL", key));
+			expect(await left()).toBeGreaterThan(595_000);
+			expect(await left()).toBeLessThanOrEqual(600_000);
+			expect(await rig.redis.server.command("KEYS", `*${code}*`)).toEqual([]);
+			const short = await codeOf({ ...member, expiresAt: Date.now() + 5_000 });
+			expect(short.expiresAt).toBeLessThanOrEqual(Date.now() + 5_000);
+			await rig.redis.server.command("PEXPIRE", key, 30);
+			await sleep(50);
+			expect(await refusal(b.service.loginWithCode(code))).toBe(refused);
+		});
+
+		it("is refused in the same words, whatever is wrong with it", async () => {
+			for (const bad of ["", "x", "A".repeat(32), "*", `${"A".repeat(31)}\n`, "A".repeat(2_000)])
+				expect(await refusal(a.service.loginWithCode(bad)), bad).toBe(refused);
+		});
+
+		it("is worth nothing once its token is revoked, and so is the session that it began", async () => {
+			const { code, credentialId } = await codeOf();
+			const { code: other } = await a.service.loginCode(credentialId);
+			const { sessionId, principal } = await b.service.loginWithCode(code);
+			await a.service.revoke(credentialId);
+			expect(await refusal(a.service.loginWithCode(other))).toBe(refused);
+			await until(() => b.revoked.includes(principal.credentialId));
+			expect(await refusal(b.service.fromSession(sessionId))).toBe(refused);
+		});
+
+		it("is not made for a token that is none, or is over", async () => {
+			const { credentialId } = await a.service.issue(member);
+			await a.service.revoke(credentialId);
+			const ended = await a.service.issue({ ...member, expiresAt: Date.now() + 50 });
+			await sleep(60);
+			for (const id of [credentialId, ended.credentialId, "unknown"])
+				expect(await refusal(b.service.loginCode(id))).toBe("NOT_FOUND: there is no such token that is still good");
 		});
 	});
 

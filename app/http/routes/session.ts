@@ -1,4 +1,5 @@
 import { z } from "zod";
+import type { Principal } from "../../model.ts";
 import type { IdentityService } from "../../ports.ts";
 import type { Edge } from "../edge.ts";
 import { type Endpoint, endpoint } from "../endpoint.ts";
@@ -6,9 +7,28 @@ import { envelope } from "../schemas.ts";
 import type { SessionCookies } from "../session-cookie.ts";
 import { now } from "../views.ts";
 
-const Login = z.object({ token: z.string().min(1).max(1_024) }).meta({ id: "Login" });
+const credential = z.string().min(1).max(1_024);
 
-/** A browser exchanges a token for a cookie that its scripts cannot read. */
+const Login = z
+	.union(
+		[z.object({ token: credential }), z.object({ code: credential.meta({ description: "Of a login link: good once, for ten minutes." }) })],
+		"either a token or the code of a login link is needed",
+	)
+	.meta({ id: "Login" });
+
+const SessionView = z
+	.object({
+		...envelope,
+		principal: z.object({
+			id: z.string(),
+			roles: z.array(z.enum(["member", "operator"])),
+			workspace: z.string(),
+			expiresAt: z.int().nullable().meta({ description: "Milliseconds since 1970; null for never." }),
+		}),
+	})
+	.meta({ id: "Session" });
+
+/** A browser exchanges a token, or a code that stands for one, for a cookie that its scripts cannot read. */
 export function sessionEndpoints(identity: IdentityService, cookies: SessionCookies, edge: Edge): Endpoint[] {
 	return [
 		endpoint({
@@ -16,25 +36,26 @@ export function sessionEndpoints(identity: IdentityService, cookies: SessionCook
 			path: "/api/session",
 			kind: "session",
 			tag: "session",
-			summary: "Logs a browser in: the answer sets its session cookie. A session it had is over.",
+			summary: "Logs a browser in, by a token or the code of a login link: the answer sets its session cookie. A session it had is over.",
 			body: Login,
-			answer: z.object({
-				...envelope,
-				principal: z.object({
-					id: z.string(),
-					roles: z.array(z.enum(["member", "operator"])),
-					workspace: z.string(),
-					expiresAt: z.int().nullable(),
-				}),
-			}),
+			answer: SessionView,
 			handle: async ({ body, request, reply }) => {
-				const { sessionId, principal, maxAgeSeconds } = await identity.login(body.token);
+				const login = "token" in body ? identity.login(body.token) : identity.loginWithCode(body.code);
+				const { sessionId, principal, maxAgeSeconds } = await login;
 				const before = cookies.sessionOf(request.raw);
 				if (before !== null) await identity.logout(before);
 				reply.header("set-cookie", cookies.issue(sessionId, maxAgeSeconds, edge.isSecure(request)));
-				const { id, roles, workspace, expiresAt } = principal;
-				return { success: true as const, principal: { id, roles: [...roles], workspace, expiresAt }, timestamp: now() };
+				return sessionView(principal);
 			},
+		}),
+		endpoint({
+			method: "GET",
+			path: "/api/session",
+			kind: "read",
+			tag: "principal",
+			summary: "Who is asking.",
+			answer: SessionView,
+			handle: ({ principal }) => sessionView(principal),
 		}),
 		endpoint({
 			method: "DELETE",
@@ -51,4 +72,8 @@ export function sessionEndpoints(identity: IdentityService, cookies: SessionCook
 			},
 		}),
 	];
+}
+
+function sessionView({ id, roles, workspace, expiresAt }: Principal): z.input<typeof SessionView> {
+	return { success: true, principal: { id, roles: [...roles], workspace, expiresAt }, timestamp: now() };
 }
