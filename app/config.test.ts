@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { ConfigError, readMigrateConfig, readPodConfig, readWorkerConfig } from "./config.ts";
+import { ConfigError, readMigrateConfig, readPodConfig, readTokenConfig, readWorkerConfig } from "./config.ts";
 
 let secretsDir: string;
 let good: Record<string, string>;
@@ -192,5 +192,28 @@ it("the migration asks for no more than it needs", () => {
 		postgres: { primary: { host: "db.example", port: 5432 }, database: "agentic_flow", tls: true },
 		retentionMonths: 3,
 		log: { level: "info" },
+	});
+});
+
+describe("the settings of the command token", () => {
+	it("are those of PostgreSQL, the state Redis and the secrets, and no others", () => {
+		const { SECRETS_DIR, REDIS_STATE, POSTGRES_PRIMARY, POSTGRES_DATABASE } = good;
+		expect(readTokenConfig({ SECRETS_DIR, REDIS_STATE, POSTGRES_PRIMARY, POSTGRES_DATABASE, PORT: "nonsense" })).toEqual({
+			secretsDir,
+			redis: { state: { kind: "endpoint", host: "state.cache.example", port: 6379, tls: true } },
+			postgres: { primary: { host: "db.example", port: 5432 }, replicas: [], database: "agentic_flow", tls: true },
+		});
+	});
+
+	it("are reported all at once where they are wrong", () => {
+		expect(
+			faultsOf(() => readTokenConfig({ SECRETS_DIR: "/nonexistent", REDIS_STATE: "sentinel:state@a:1", POSTGRES_PRIMARY: "x" })),
+		).toEqual([
+			'POSTGRES_PRIMARY is "x", not host:port',
+			"POSTGRES_DATABASE is missing",
+			"REDIS_TLS is true, but Redis is found through Sentinels",
+			"/nonexistent/postgres/username is missing",
+			"/nonexistent/postgres/password is missing",
+		]);
 	});
 });

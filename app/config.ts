@@ -24,6 +24,18 @@ export interface MigrateConfig {
 	readonly log: LogConfig;
 }
 
+/** Of the command `token`. */
+export interface TokenConfig {
+	readonly secretsDir: string;
+	readonly redis: { readonly state: RedisAddress };
+	readonly postgres: {
+		readonly primary: ServerAddress;
+		readonly replicas: readonly ServerAddress[];
+		readonly database: string;
+		readonly tls: boolean;
+	};
+}
+
 /** Of one worker. */
 export interface WorkerConfig {
 	readonly version: string;
@@ -286,6 +298,15 @@ type Values = { readonly [S in Setting]: z.output<(typeof settings)[S]> };
 type Environment = Readonly<Record<string, string | undefined>>;
 
 const migrateSettings = ["secretsDir", "postgresPrimary", "postgresDatabase", "postgresTls", "retentionMonths", "logLevel"] as const;
+const tokenSettings = [
+	"secretsDir",
+	"redisState",
+	"redisTls",
+	"postgresPrimary",
+	"postgresReplicas",
+	"postgresDatabase",
+	"postgresTls",
+] as const;
 const podSettings = ["port", "workers", "workerMemoryMib", "drainSeconds", "podIp", "pm2Home", "logLevel"] as const;
 const workerSettings = (Object.keys(settings) as Setting[]).filter(
 	(setting) => !["workerMemoryMib", "pm2Home", "retentionMonths"].includes(setting),
@@ -302,6 +323,23 @@ export function readMigrateConfig(environment: Environment): MigrateConfig {
 		postgres: { primary: values.postgresPrimary, database: values.postgresDatabase, tls: values.postgresTls },
 		retentionMonths: values.retentionMonths,
 		log: { level: values.logLevel },
+	};
+}
+
+/** @throws ConfigError with every fault */
+export function readTokenConfig(environment: Environment): TokenConfig {
+	const { values, faults } = read(environment, tokenSettings);
+	faults.push(...sentinelFaults(values as Partial<Values>), ...secretFaults(values.secretsDir, postgresSecrets));
+	if (faults.length > 0) throw new ConfigError(faults);
+	return {
+		secretsDir: values.secretsDir,
+		redis: { state: withTls(values.redisState, values.redisTls) },
+		postgres: {
+			primary: values.postgresPrimary,
+			replicas: values.postgresReplicas,
+			database: values.postgresDatabase,
+			tls: values.postgresTls,
+		},
 	};
 }
 
@@ -400,24 +438,9 @@ function read<S extends Setting>(environment: Environment, wanted: readonly S[])
 }
 
 /** What no setting shows alone. A setting that is wrong by itself is undefined here. */
-function workerFaults({
-	redisState,
-	redisCache,
-	redisTls,
-	legacyOpen,
-	allowedHosts,
-	allowedOrigins,
-	secretsDir,
-}: Partial<Values>): ConfigFault[] {
-	const faults: ConfigFault[] = [];
-	if (redisTls && [redisState, redisCache].some((address) => address?.kind === "sentinels")) {
-		faults.push({
-			at: names.redisTls,
-			what: "is true, but Redis is found through Sentinels",
-			why: "connections that Sentinels lead to are not encrypted",
-			fix: "set false, on a network that nobody else is on; or name the primary's own address",
-		});
-	}
+function workerFaults(values: Partial<Values>): ConfigFault[] {
+	const { legacyOpen, allowedHosts, allowedOrigins, secretsDir } = values;
+	const faults = sentinelFaults(values);
 	if (legacyOpen && (allowedHosts?.length === 0 || allowedOrigins?.length === 0)) {
 		faults.push({
 			at: names.legacyOpen,
@@ -426,13 +449,25 @@ function workerFaults({
 			fix: `set both lists, or leave ${names.legacyOpen} out`,
 		});
 	}
-	const needed = [
-		[secretFiles.postgres, "username"],
-		[secretFiles.postgres, "password"],
-		[secretFiles.session, "current"],
-	] as const;
-	return [...faults, ...secretFaults(secretsDir, needed)];
+	return [...faults, ...secretFaults(secretsDir, [...postgresSecrets, [secretFiles.session, "current"]])];
 }
+
+function sentinelFaults({ redisState, redisCache, redisTls }: Partial<Values>): ConfigFault[] {
+	if (!redisTls || [redisState, redisCache].every((address) => address?.kind !== "sentinels")) return [];
+	return [
+		{
+			at: names.redisTls,
+			what: "is true, but Redis is found through Sentinels",
+			why: "connections that Sentinels lead to are not encrypted",
+			fix: "set false, on a network that nobody else is on; or name the primary's own address",
+		},
+	];
+}
+
+const postgresSecrets = [
+	[secretFiles.postgres, "username"],
+	[secretFiles.postgres, "password"],
+] as const;
 
 function secretFaults(folder: string | undefined, needed: readonly (readonly [string, string])[]): ConfigFault[] {
 	if (folder === undefined) return [];

@@ -2,8 +2,9 @@
  * The server's one entry point.
  *
  *     node main.ts server | migrate | jobs | terminal-host
+ *     node main.ts token issue | list | revoke | login ...
  *
- * `worker` is what `server` has PM2 start. Exit code 2: the settings are wrong, or there is no such role.
+ * `worker` is what `server` has PM2 start. Exit code 2: the settings are wrong, or there is no such role or command.
  */
 import { enableCompileCache } from "node:module";
 import { ConfigError } from "./config.ts";
@@ -22,14 +23,12 @@ const roles: Readonly<Record<string, Run>> = {
 // A worker that comes back after a crash is not to spend its first second on parsing what it had parsed before.
 enableCompileCache();
 
-// The last argument: under PM2 its own come first.
-const role = process.argv.at(-1) ?? "";
-const run = Object.hasOwn(roles, role) ? roles[role] : undefined;
+const run = chosen(process.argv.slice(2));
 if (run === undefined)
 	fail(
 		`usage: node main.ts ${Object.keys(roles)
 			.filter((name) => name !== "worker")
-			.join(" | ")}`,
+			.join(" | ")} | token`,
 	);
 try {
 	const code = await run(process.env);
@@ -37,6 +36,13 @@ try {
 } catch (error) {
 	if (error instanceof ConfigError) fail(error.message);
 	throw error;
+}
+
+/** The role is the last argument: under PM2 its own come first. `token` has arguments after it. */
+function chosen(argv: readonly string[]): Run | undefined {
+	if (argv[0] === "token") return async (environment) => (await import("./lifecycle/run-token.ts")).runToken(environment, argv.slice(1));
+	const role = argv.at(-1) ?? "";
+	return Object.hasOwn(roles, role) ? roles[role] : undefined;
 }
 
 function fail(message: string): never {

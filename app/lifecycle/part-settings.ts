@@ -27,7 +27,10 @@ export function databaseSettings({ postgres, secretsDir, address, port }: Worker
 }
 
 /** @param group which of the two, and so which credential */
-export function redisSettings({ redis, secretsDir }: WorkerConfig, group: "state" | "cache"): RedisSettings {
+export function redisSettings<Group extends "state" | "cache">(
+	{ redis, secretsDir }: { readonly redis: { readonly [group in Group]: RedisAddress }; readonly secretsDir: string },
+	group: Group,
+): RedisSettings {
 	const folder = path.join(secretsDir, group === "state" ? secretFiles.redisState : secretFiles.redisCache);
 	const address: RedisAddress = redis[group];
 	return { ...address, credentials: () => readCredentials(folder) };

@@ -163,7 +163,7 @@ describe("other roles", () => {
 	it("are listed when there is no such role", async () => {
 		const wrong = new ServerProcess("serve", {});
 		expect(await wrong.exited).toBe(2);
-		expect(wrong.output).toBe("usage: node main.ts server | migrate | jobs | terminal-host\n");
+		expect(wrong.output).toBe("usage: node main.ts server | migrate | jobs | terminal-host | token\n");
 	});
 
 	it("terminal-host is not of this build, and says so", async () => {
