@@ -60,6 +60,7 @@ describe("a worker's settings", () => {
 			terminals: false,
 			workers: 1,
 			rates: { principal: 500, address: 20_000 },
+			shedDelayMs: 50,
 			claimSilenceMs: 300_000,
 			secretsDir,
 			redis: {

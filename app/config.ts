@@ -58,6 +58,8 @@ export interface WorkerConfig {
 	readonly workers: number;
 	/** Requests a second: of one principal, and of one client address, which may be a whole office. */
 	readonly rates: { readonly principal: number; readonly address: number };
+	/** How late its event loop must be before it refuses what is cheapest to refuse, milliseconds. */
+	readonly shedDelayMs: number;
 	/** For how long neither a claimed task nor its agent may be silent, milliseconds. */
 	readonly claimSilenceMs: number;
 	readonly secretsDir: string;
@@ -114,6 +116,7 @@ const ownEnv = {
 	legacyOpen: "LEGACY_OPEN",
 	principalRate: "PRINCIPAL_RATE",
 	addressRate: "ADDRESS_RATE",
+	shedDelayMs: "SHED_DELAY_MS",
 	claimSilenceSeconds: "CLAIM_SILENCE_SECONDS",
 	logLevel: "LOG_LEVEL",
 	otlpEndpoint: "OTEL_EXPORTER_OTLP_ENDPOINT",
@@ -221,6 +224,10 @@ const settings = {
 	addressRate: whole(1, 1_000_000).default(20_000).meta({
 		why: "one client address may ask so often in a second; a whole office may be behind it",
 		fix: "set requests a second, from 1 to 1000000",
+	}),
+	shedDelayMs: whole(10, 60_000).default(50).meta({
+		why: "a busy worker refuses requests when its event loop is so late: first documents, from twice as much reads, from four times nearly all",
+		fix: "leave it out for 50, or set milliseconds, from 10 to 60000",
 	}),
 	claimSilenceSeconds: whole(1, 86_400).default(300).meta({
 		why: "a claimed task of which nothing is heard for so long goes back to pending",
@@ -364,6 +371,7 @@ export function readWorkerConfig(environment: Environment): WorkerConfig {
 		terminals: values.terminals,
 		workers: values.workers,
 		rates: { principal: values.principalRate, address: values.addressRate },
+		shedDelayMs: values.shedDelayMs,
 		claimSilenceMs: values.claimSilenceSeconds * 1_000,
 		secretsDir: values.secretsDir,
 		redis: { state: withTls(values.redisState, values.redisTls), cache: withTls(values.redisCache, values.redisTls) },

@@ -9,7 +9,7 @@ const samples = (load: Load, times: number, delayMs: number, utilization: number
 describe("the load of a worker", () => {
 	it("is judged by how late a busy event loop is", () => {
 		const levels = [20, 60, 120, 250].map((delayMs) => {
-			const load = new Load();
+			const load = new Load(50);
 			samples(load, 30, delayMs, 1);
 			return load.level;
 		});
@@ -17,17 +17,17 @@ describe("the load of a worker", () => {
 	});
 
 	it("is not raised by one garbage collection, nor by a loop that is late because others have the processor", () => {
-		const collected = new Load();
+		const collected = new Load(50);
 		samples(collected, 30, 5, 0.9);
 		collected.sample(140, 1);
 		expect(collected.level).toBe(0);
-		const starved = new Load();
+		const starved = new Load(50);
 		samples(starved, 30, 300, 0.4);
 		expect(starved.level).toBe(0);
 	});
 
 	it("is left later than it is entered, and within a second of quiet", () => {
-		const load = new Load();
+		const load = new Load(50);
 		samples(load, 30, 110, 1);
 		samples(load, 30, 80, 1);
 		expect(load.level).toBe(2);
@@ -36,7 +36,7 @@ describe("the load of a worker", () => {
 	});
 
 	it("is measured on this very process", async () => {
-		const monitor = monitorLoad();
+		const monitor = monitorLoad(50);
 		try {
 			await sleep(300);
 			expect(monitor.level()).toBe(0);
@@ -57,7 +57,7 @@ describe("the load of a worker", () => {
 	});
 
 	it("says that the loop stood still", () => {
-		const load = new Load();
+		const load = new Load(50);
 		load.sample(3_000, 1);
 		expect(load.stalled).toBe(true);
 		samples(load, 20, 1, 0.1);

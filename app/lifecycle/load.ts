@@ -20,8 +20,8 @@ const TICKS = 5;
 const SAMPLE_MS = TICK_MS * TICKS;
 /** Weight of the newest sample: one slow tenth of a second, a garbage collection say, is not a load. */
 const WEIGHT = 0.3;
-/** Milliseconds of delay from which a level holds. */
-const LEVELS_MS = [50, 100, 200] as const;
+/** From which delay each level holds, in terms of the first's. */
+const LEVELS = [1, 2, 4] as const;
 /** A level is left when the delay is below this share of what it takes to enter, so that it does not flutter. */
 const LEAVE = 0.7;
 /** A loop that is late without being busy waits for the processor: refusing requests here does not help it. */
@@ -31,9 +31,11 @@ const STALL_MS = 2_000;
 /**
  * Watches this process's event loop. By a timer of its own: `monitorEventLoopDelay` forgets the delay that it is in the
  * middle of whenever it is reset, and that is the one that matters.
+ *
+ * @param fromMs delay from which the first level holds
  */
-export function monitorLoad(): LoadMonitor {
-	const load = new Load();
+export function monitorLoad(fromMs: number): LoadMonitor {
+	const load = new Load(fromMs);
 	let ticks = 0;
 	let worstMs = 0;
 	let last = performance.now();
@@ -72,14 +74,20 @@ export class Load {
 	delayMs = 0;
 	utilization = 0;
 	stalled = false;
+	readonly #levelsMs: readonly number[];
+
+	/** @param fromMs as of {@link monitorLoad} */
+	constructor(fromMs: number) {
+		this.#levelsMs = LEVELS.map((times) => times * fromMs);
+	}
 
 	/** @param delayMs the worst of this sample; @param utilization of this sample */
 	sample(delayMs: number, utilization: number): void {
 		this.delayMs += WEIGHT * (delayMs - this.delayMs);
 		this.utilization += WEIGHT * (utilization - this.utilization);
 		this.stalled = this.delayMs > STALL_MS * WEIGHT;
-		const entered = this.utilization < BUSY ? 0 : LEVELS_MS.filter((from) => this.delayMs >= from).length;
-		const kept = this.utilization < BUSY * LEAVE ? 0 : LEVELS_MS.filter((from) => this.delayMs >= from * LEAVE).length;
+		const entered = this.utilization < BUSY ? 0 : this.#levelsMs.filter((from) => this.delayMs >= from).length;
+		const kept = this.utilization < BUSY * LEAVE ? 0 : this.#levelsMs.filter((from) => this.delayMs >= from * LEAVE).length;
 		this.level = Math.max(entered, Math.min(this.level, kept)) as LoadLevel;
 	}
 }

@@ -58,7 +58,7 @@ export async function runWorker(environment: NodeJS.ProcessEnv): Promise<void> {
 	const { log, flush } = createLog(config.log, "worker", config.version);
 	const tracing = config.tracing && startTracing(config.tracing, config.version, `${config.address}:${config.port}`);
 	const observing: Observing = { log, metrics: createMetrics(), tracing };
-	const load = monitorLoad();
+	const load = monitorLoad(config.shedDelayMs);
 	let phase: "starting" | "ready" | "draining" = "starting";
 	const state = (): WorkerState => (phase === "ready" && load.stalled ? "stalled" : phase);
 
