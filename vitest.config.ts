@@ -14,7 +14,7 @@ export default defineConfig({
 					name: "unit",
 					include: ["**/*.test.ts"],
 					exclude: ["**/node_modules/**", "test/haproxy/**", "test/cluster/**", "test/app/**"],
-					testTimeout: 20_000,
+					testTimeout: 60_000, // the processors may be busy with something else
 				},
 			},
 			{ extends: true, test: { name: "haproxy", include: ["test/haproxy/**/*.test.ts"], ...daemons } },
