@@ -4,7 +4,7 @@
  */
 
 /** What a process of the image can be. The role is the entry point's only argument. */
-export type Role = "server" | "jobs" | "terminal-host" | "migrate";
+export type Role = "server" | "jobs" | "terminal-host" | "migrate" | "token";
 
 /** The container's command for a role. `server` starts PM2 in the foreground and drains its workers together. */
 export function commandOf(role: Role): string[] {
@@ -51,9 +51,9 @@ export const paths = {
 
 /**
  * Responses the load balancer may keep for a second: the same for everybody, whoever asks.
- * Nothing that reads a session or a token may ever be on this list. An entry that ends in `/` is a prefix.
+ * Nothing that reads a session or a token may ever be on this list. An entry that ends in `/` is a prefix, but for `/` itself.
  */
-export const publicPaths: readonly string[] = ["/openapi.json", "/api/docs"];
+export const publicPaths: readonly string[] = ["/openapi.json", "/api/docs", "/", "/page/"];
 
 /** The cookie by which a browser stays with its worker. */
 export const STICKY_COOKIE = "agentic_worker";

@@ -19,10 +19,17 @@ export type Values<O extends Options> = { readonly [K in keyof O]?: O[K]["type"]
 
 /** One call of a command. */
 export interface Call<O extends Options = Options> {
-	/** As many as the command has arguments. */
+	/** As many as the command has arguments, fewer where some are optional. */
 	readonly args: readonly string[];
 	readonly options: Values<O>;
 	readonly io: Io;
+}
+
+export interface Argument {
+	readonly name: string;
+	readonly summary: string;
+	/** It may be left out, and is undefined then. Only the last one. */
+	readonly optional?: true;
 }
 
 export interface Command<O extends Options = Options> {
@@ -31,7 +38,7 @@ export interface Command<O extends Options = Options> {
 	readonly summary: string;
 	/** What more the command's own help says, by paragraph. */
 	readonly details: readonly string[];
-	readonly args: readonly { readonly name: string; readonly summary: string }[];
+	readonly args: readonly Argument[];
 	readonly options: O;
 	/** @returns the exit code. */
 	run(call: Call<O>): Promise<number>;
@@ -96,9 +103,14 @@ export function parseOptions<O extends Options>(
 	return { args, options: values as Values<O> };
 }
 
+/** A command and its arguments, as they are typed. */
+export function usageOf({ name, args }: Pick<Command, "name" | "args">, program = "flowctl "): string {
+	return [`${program}${name}`, ...args.map((arg) => (arg.optional ? `[${arg.name}]` : `<${arg.name}>`))].join(" ");
+}
+
 /** What `flowctl help <command>` prints. */
 export function helpOf({ name, summary, details, args, options }: Command): string {
-	const usage = ["flowctl", name, ...args.map((arg) => `<${arg.name}>`), "[options]"].join(" ");
+	const usage = `${usageOf({ name, args })} [options]`;
 	return [
 		usage,
 		`  ${summary}`,

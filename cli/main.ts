@@ -1,14 +1,42 @@
 /** `flowctl`: from words to an exit code. Whatever is heavy is loaded by the handler that needs it. */
-import { UserError } from "../core/errors.ts";
+import { OperationFailed, UserError } from "../core/errors.ts";
 import { nearest } from "../core/nearest.ts";
 import packageJson from "../package.json" with { type: "json" };
-import { type Command, columns, commonOptions, exitCodes, helpOf, optionLines, parseOptions } from "./command.ts";
+import { type Command, columns, commonOptions, exitCodes, helpOf, optionLines, parseOptions, usageOf } from "./command.ts";
 import { diffCommand } from "./commands/diff.ts";
+import { doctorCommand } from "./commands/doctor.ts";
+import { downCommand } from "./commands/down.ts";
+import { failoverCommand } from "./commands/failover.ts";
+import { logsCommand } from "./commands/logs.ts";
 import { previewCommand } from "./commands/preview.ts";
+import { reloadCommand } from "./commands/reload.ts";
 import { renderCommand } from "./commands/render.ts";
+import { scaleCommand } from "./commands/scale.ts";
+import { statusCommand } from "./commands/status.ts";
+import { tokenCommand } from "./commands/token.ts";
+import { upCommand } from "./commands/up.ts";
 import type { Io } from "./io.ts";
 
-const commands: readonly Command[] = [previewCommand, diffCommand, renderCommand];
+/** In the order of the overview: one's own machine, then the cloud. */
+const groups: readonly { readonly title: string; readonly commands: readonly Command[] }[] = [
+	{
+		title: "On this machine",
+		commands: [
+			upCommand,
+			statusCommand,
+			logsCommand,
+			reloadCommand,
+			scaleCommand,
+			failoverCommand,
+			tokenCommand,
+			downCommand,
+			doctorCommand,
+		],
+	},
+	{ title: "Stacks, offline", commands: [previewCommand, diffCommand, renderCommand] },
+];
+
+const commands = groups.flatMap((group) => group.commands);
 
 /** Options of `flowctl` without a command. */
 const ownOptions = { ...commonOptions, version: { type: "boolean", summary: "the version of this project" } } as const;
@@ -27,7 +55,8 @@ export async function main(argv: readonly string[], io: Io): Promise<number> {
 	try {
 		return await dispatch(argv, io);
 	} catch (error) {
-		io.stderr.write(error instanceof UserError ? `${error.message}\n` : brokenMessage(error, detailed));
+		const isTold = error instanceof UserError || error instanceof OperationFailed;
+		io.stderr.write(isTold ? `${error.message}\n` : brokenMessage(error, detailed));
 		return error instanceof UserError ? exitCodes.mistake : exitCodes.broken;
 	} finally {
 		Error.stackTraceLimit = stackTraceLimit;
@@ -77,9 +106,9 @@ function commandNamed(word: string): Command {
 }
 
 function checkArguments({ name, args: wanted }: Command, args: readonly string[]): void {
-	const usage = `flowctl ${name} ${wanted.map((arg) => `<${arg.name}>`).join(" ")}`;
+	const usage = usageOf({ name, args: wanted });
 	const missing = wanted[args.length];
-	if (missing) {
+	if (missing && !missing.optional) {
 		throw new UserError("the command line cannot be used", [
 			{ at: `<${missing.name}>`, what: `is missing: ${missing.summary}`, fix: `give it: ${usage}` },
 		]);
@@ -92,16 +121,20 @@ function checkArguments({ name, args: wanted }: Command, args: readonly string[]
 	}
 }
 
+/** So that the commands of all groups are in line. */
+const WIDTH = Math.max(...commands.map((each) => usageOf(each, "").length));
+
 function overview(): string {
 	return [
 		"flowctl <command> [options]",
-		"  Agentic Flow on AWS, seen offline: what a stack is made of, before anything exists.",
-		"",
-		"Commands",
-		...columns([
-			...commands.map(({ name, args, summary }) => [[name, ...args.map((arg) => `<${arg.name}>`)].join(" "), summary] as const),
-			["help <command>", "what a command does, its arguments and options"],
+		"  Agentic Flow: the whole topology on this machine, and the stacks that put it on AWS.",
+		...groups.flatMap((group) => [
+			"",
+			group.title,
+			...columns(group.commands.map((each) => [usageOf(each, "").padEnd(WIDTH), each.summary] as const)),
 		]),
+		"",
+		...columns([["help <command>".padEnd(WIDTH), "what a command does, its arguments and options"]]),
 		"",
 		"Options",
 		...optionLines(ownOptions),
@@ -109,7 +142,7 @@ function overview(): string {
 		"Exit codes",
 		...columns([
 			["0", "done"],
-			["1", "a fault of ours"],
+			["1", "it did not work, or a fault of ours: the message says which"],
 			["2", "a mistake in settings, files or the command line"],
 			["3", "differences, with diff --expect-no-changes"],
 		]),

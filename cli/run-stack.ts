@@ -17,8 +17,7 @@ export interface Stack {
  * @throws UserError with all that is wrong with the settings.
  */
 export async function openStack(stack: string, io: Io): Promise<Stack> {
-	const { loadStack } = await import("../stacks/load.ts");
-	const config = loadStack(stack, { root: projectFolder(io.cwd) });
+	const config = await loadConfig(stack, io);
 	const { PROJECT } = await import("../stacks/config.ts");
 	return {
 		config,
@@ -28,6 +27,12 @@ export async function openStack(stack: string, io: Io): Promise<Stack> {
 				return record({ project: PROJECT, stack, ...(answer ? { answer } : {}) }, () => platform(settings, stack));
 			}),
 	};
+}
+
+/** A stack's settings alone. @throws UserError with all that is wrong with them */
+export async function loadConfig(stack: string, io: Io): Promise<StackConfig> {
+	const { loadStack } = await import("../stacks/load.ts");
+	return loadStack(stack, { root: projectFolder(io.cwd) });
 }
 
 /** The record of a stack with its settings as they are. */

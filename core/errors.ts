@@ -25,6 +25,17 @@ export class UserError extends Error {
 	}
 }
 
+/**
+ * Something that was asked for did not work, and neither the command line nor the command is at fault: a daemon that does not
+ * start, a store that is away. The command prints the message and exits with 1.
+ */
+export class OperationFailed extends Error {
+	constructor(what: string, why: string, fix: string) {
+		super(`${what}\n  why: ${why.replaceAll("\n", "\n       ")}\n  fix: ${fix}`);
+		this.name = "OperationFailed";
+	}
+}
+
 /** A fault as the lines a terminal shows. */
 export function formatFault({ at, what, why, fix }: Fault): string {
 	const lines = [`  ${at}: ${what}`];

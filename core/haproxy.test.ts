@@ -12,7 +12,7 @@ const SETTINGS: HaproxySettings = {
 	sticky: { cookie: "worker", key: "key", secure: true },
 	engine: { path: "/socket.io/", sessionParam: "sid", separator: "." },
 	tunnelPaths: ["/sync"],
-	cache: { paths: ["/openapi.json", "/public/"], totalMib: 16, maxObjectBytes: 1_000 },
+	cache: { paths: ["/openapi.json", "/public/", "/"], totalMib: 16, maxObjectBytes: 1_000 },
 	http: { maxPerWorker: 10, maxQueuePerWorker: 20 },
 	tunnels: { maxPerWorker: 3_000 },
 	check: { path: "/ready", intervalMs: 1, fastIntervalMs: 2, downIntervalMs: 3, timeoutMs: 4, rise: 5, fall: 6, slowStartMs: 7 },
@@ -126,7 +126,12 @@ describe("renderHaproxy", () => {
 		);
 		expect(sectionOf(configuration, "backend http").join("\n")).toContain("maxconn 10 maxqueue 20");
 		expect(sectionOf(configuration, "frontend traffic")).toEqual(
-			expect.arrayContaining(["acl public_path path /openapi.json", "acl public_path path_beg /public/", "option dontlog-normal"]),
+			expect.arrayContaining([
+				"acl public_path path /openapi.json",
+				"acl public_path path_beg /public/",
+				"acl public_path path /",
+				"option dontlog-normal",
+			]),
 		);
 	});
 

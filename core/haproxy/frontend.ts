@@ -103,7 +103,7 @@ function cacheRules({ cache, sticky }: HaproxySettings): string[] {
 	const shareable = "public_path { method GET } !{ req.hdr(Authorization) -m found }";
 	const ownCookie = `{ req.fhdr_cnt(Cookie) eq 1 } { req.fhdr(Cookie) -m reg ^${word(sticky.cookie)}=[0-9a-f]*$ }`;
 	return [
-		...cache.paths.map((path) => `acl public_path ${path.endsWith("/") ? "path_beg" : "path"} ${word(path)}`),
+		...cache.paths.map((path) => `acl public_path ${path.length > 1 && path.endsWith("/") ? "path_beg" : "path"} ${word(path)}`),
 		`http-request set-var(txn.shared) bool(true) if ${shareable} { req.fhdr_cnt(Cookie) eq 0 } or ${shareable} ${ownCookie}`,
 		`http-request cache-use public if ${SHARED}`,
 		`http-response cache-store public if ${SHARED} { res.hdr(Cache-Control) -i public } !{ res.hdr(Set-Cookie) -m found }`,

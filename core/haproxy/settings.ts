@@ -51,7 +51,7 @@ export interface HaproxySettings {
 	/** Paths of long-lived connections, with everything below them. What asks for an upgrade to WebSocket needs no entry. */
 	readonly tunnelPaths: readonly string[];
 	readonly cache: {
-		/** What may be kept for a second if the response says it is public. An entry that ends in `/` is a prefix. */
+		/** What may be kept for a second if the response says it is public. An entry that ends in `/` is a prefix, but for `/` itself. */
 		readonly paths: readonly string[];
 		readonly totalMib: number;
 		/** Bytes of one response, headers included; at most half of the whole. */

@@ -1,0 +1,33 @@
+import { rmSync } from "node:fs";
+import { presence } from "../../local/client.ts";
+import { endLeftovers, removeState } from "../../local/state.ts";
+import { command, exitCodes } from "../command.ts";
+import { ask, placeOf, progress, whichOption } from "../local.ts";
+
+export const downCommand = command({
+	name: "down",
+	summary: "stop everything that up has started, and only that",
+	details: ["Data, secrets and logs stay for the next up, unless --volumes deletes the data and the secrets."],
+	args: [],
+	options: { ...whichOption, volumes: { type: "boolean", short: "v", summary: "delete what is stored as well" } },
+	async run({ options, io }) {
+		const place = placeOf(options.port, io);
+		const { layout } = place;
+		const volumes = options.volumes ?? false;
+		const is = await presence(layout);
+		const { tell, done } = progress(io);
+		try {
+			if (is === "there") await ask(place, "down", { volumes }, tell);
+			else if (is === "gone")
+				await endLeftovers(layout, (name) => tell({ service: name, state: "stopped", ms: null, why: "its supervisor was gone" }));
+		} finally {
+			done();
+		}
+		if (is !== "there") {
+			removeState(layout);
+			if (volumes) for (const folder of layout.data) rmSync(folder, { recursive: true, force: true });
+		}
+		io.stderr.write(is === "nothing" ? "Nothing is up.\n" : "Everything is stopped.\n");
+		return exitCodes.done;
+	},
+});

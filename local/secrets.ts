@@ -1,0 +1,50 @@
+/** Passwords and keys of one topology: made by chance the first time, then kept in its folder, for its user alone. */
+import { randomBytes } from "node:crypto";
+import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import path from "node:path";
+import { z } from "zod";
+import type { Layout } from "./place.ts";
+import type { User } from "./services/service.ts";
+
+const role = z.object({ username: z.string(), password: z.string() });
+const schema = z.object({
+	postgresAdmin: z.string(),
+	/** The two roles of the server, which take turns when they are rotated. */
+	roleA: role,
+	roleB: role,
+	redisState: z.string(),
+	redisCache: z.string(),
+	/** Signs session cookies. */
+	session: z.string(),
+});
+
+export type Secrets = z.output<typeof schema>;
+
+/** The secrets in a topology's folder, made where there are none yet. */
+export function readSecrets({ secrets: folder }: Layout): Secrets {
+	const file = path.join(folder, "all.json");
+	if (existsSync(file)) return schema.parse(JSON.parse(readFileSync(file, "utf8")));
+	const made: Secrets = {
+		postgresAdmin: secret(),
+		roleA: { username: "server_a", password: secret() },
+		roleB: { username: "server_b", password: secret() },
+		redisState: secret(),
+		redisCache: secret(),
+		session: secret(),
+	};
+	writePrivate(file, JSON.stringify(made, null, 2));
+	return made;
+}
+
+/** 192 bits, of characters that need no quoting anywhere. */
+function secret(): string {
+	return randomBytes(24).toString("hex");
+}
+
+/** Writes a file that only its owner may read, and the folders above it. */
+export function writePrivate(file: string, text: string, user?: User): void {
+	mkdirSync(path.dirname(file), { recursive: true, mode: user ? 0o711 : 0o700 });
+	writeFileSync(file, text, { mode: 0o600 });
+	chmodSync(file, 0o600);
+	if (user) chownSync(file, user.uid, user.gid);
+}

@@ -1,0 +1,60 @@
+/** The server's own processes: the migration, and the nodes with their PM2. */
+import path from "node:path";
+import { commandOf, paths, ports } from "../../app/contract.ts";
+import { askHttp } from "./ask.ts";
+import { type Command, plainService, type Service } from "./service.ts";
+
+const app = path.join(import.meta.dirname, "..", "..", "app");
+
+/** What every process of the server is told. */
+export type Environment = Readonly<Record<string, string>>;
+
+/** One process of the server in a role, as the image runs it. */
+export function serverCommand(role: Parameters<typeof commandOf>[0], environment: Environment): Command {
+	const [, file = "", ...args] = commandOf(role);
+	return { program: process.execPath, args: [path.join(app, file), ...args], env: environment };
+}
+
+export function migrateService(environment: Environment, after: readonly string[]): Service {
+	return {
+		...plainService,
+		name: "migrate",
+		role: "migrate",
+		after,
+		command: serverCommand("migrate", environment),
+		once: true,
+		ready: async () => true,
+		inspect: async () => ({}),
+	};
+}
+
+export interface NodePlan {
+	readonly name: string;
+	readonly address: string;
+	readonly workers: number;
+	readonly environment: Environment;
+	readonly drainSeconds: number;
+	readonly after: readonly string[];
+}
+
+/** A node: the image's entry process, with PM2 and its workers below. */
+export function nodeService({ name, address, workers, environment, drainSeconds, after }: NodePlan): Service {
+	const counts = async () => {
+		const { body } = await askHttp(address, ports.pod, paths.ready);
+		return (JSON.parse(body) as { workers: { ready: number } }).workers;
+	};
+	return {
+		...plainService,
+		name,
+		role: "node",
+		after,
+		command: serverCommand("server", environment),
+		stop: { signal: "SIGTERM", graceMs: (drainSeconds + 10) * 1_000 },
+		startMs: 60_000,
+		ready: async () => (await counts()).ready === workers,
+		async inspect() {
+			const { ready } = await counts();
+			return { address, workers: `${ready}/${workers} ready` };
+		},
+	};
+}

@@ -1,0 +1,75 @@
+/** What may be said of a local topology beside its stack's own settings. Every default is here. */
+import { z } from "zod";
+import { workersPerPod } from "../app/contract.ts";
+import type { Fault } from "../core/errors.ts";
+
+const whole = (min: number, max: number) =>
+	z.coerce.number({ error: `a whole number from ${min} to ${max}` }).pipe(
+		z
+			.int({ error: `a whole number from ${min} to ${max}` })
+			.min(min)
+			.max(max),
+	);
+
+/** Nodes at most, as in the cluster. */
+export const MOST_NODES = 20;
+
+const environment = z
+	.string()
+	.regex(/^([A-Z][A-Z0-9_]*=[^,]*)(,[A-Z][A-Z0-9_]*=[^,]*)*$/, { error: "NAME=VALUE, several separated by commas" })
+	.transform((text) =>
+		Object.fromEntries(text.split(",").map((pair) => [pair.slice(0, pair.indexOf("=")), pair.slice(pair.indexOf("=") + 1)])),
+	);
+
+const shape = {
+	/** Nodes: a PM2 daemon each, with an address of its own. */
+	nodes: whole(1, MOST_NODES).default(3),
+	/** Workers a node; null for what the stack has. */
+	workers: whole(workersPerPod.min, workersPerPod.max).nullable().default(null),
+	/** Where HTTP and Socket.IO are; every other port follows from it. */
+	port: whole(1024, 50_000).default(3001),
+	/** WebSockets to make room for at the load balancer; null for what the stack has. */
+	sockets: whole(100, 200_000).nullable().default(null),
+	/** Lets the original's clients in, which have no token. */
+	legacyOpen: z.boolean().default(false),
+	/** Base URL of an OTLP/HTTP receiver, such as Jaeger's; null for no traces. */
+	traces: z
+		.url({ protocol: /^https?$/, error: "an http(s) URL" })
+		.nullable()
+		.default(null),
+	/** More of the workers' environment. */
+	env: z.union([environment, z.record(z.string(), z.string())]).default({}),
+} as const;
+
+const schema = z.strictObject(shape);
+
+export type LocalSettings = z.output<typeof schema>;
+
+/** Settings as they were given, and what is wrong with them. */
+export function readSettings(
+	given: Readonly<Record<string, unknown>>,
+): { settings: LocalSettings; faults: [] } | { settings: null; faults: Fault[] } {
+	const result = schema.safeParse(given);
+	if (result.success) return { settings: result.data, faults: [] };
+	const faults = result.error.issues.map(({ path, message }) => {
+		const name = String(path[0]);
+		return { at: `--${optionOf(name)}`, what: `is ${JSON.stringify(given[name])}`, fix: `give ${allowedFor(name) ?? message}` };
+	});
+	return { settings: null, faults };
+}
+
+/** The command line's name of a setting. */
+export function optionOf(setting: string): string {
+	return setting.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+}
+
+function allowedFor(setting: string): string | undefined {
+	return {
+		nodes: `a whole number from 1 to ${MOST_NODES}`,
+		workers: `a whole number from ${workersPerPod.min} to ${workersPerPod.max}`,
+		port: "a port from 1024 to 50000",
+		sockets: "a whole number from 100 to 200000",
+		traces: "the URL of an OTLP/HTTP receiver, such as http://127.0.0.1:4318",
+		env: "NAME=VALUE, several separated by commas",
+	}[setting];
+}

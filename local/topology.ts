@@ -1,0 +1,316 @@
+/**
+ * The stack's topology as processes of this machine. Pure: settings and facts go in, services come out, nothing is started.
+ *
+ * redis-state-1 <- redis-state-2 <- sentinel   redis-cache   postgres-primary <- postgres-standby, postgres-replica-N <- migrate
+ * all of them <- node-N; haproxy-N, prometheus and alertmanager need nobody
+ */
+import { env, secretFiles } from "../app/contract.ts";
+import type { StackConfig } from "../stacks/config.ts";
+import { HOST, type Layout, nodeAddress, type Ports } from "./place.ts";
+import type { Secrets } from "./secrets.ts";
+import { haproxyProcesses, haproxyService } from "./services/haproxy.ts";
+import { postgresService } from "./services/postgres.ts";
+import { alertmanagerService, prometheusService } from "./services/prometheus.ts";
+import { CACHE_SETTINGS, redisService, STATE_SETTINGS, sentinelService } from "./services/redis.ts";
+import { type Environment, migrateService, nodeService } from "./services/server.ts";
+import type { Service, User } from "./services/service.ts";
+import { type LocalSettings, MOST_NODES } from "./settings.ts";
+
+/** What the machine has. */
+export interface Machine {
+	readonly programs: {
+		readonly haproxy: string;
+		readonly redis: string;
+		/** Folder of PostgreSQL's programs. */
+		readonly postgres: string;
+		/** Null where it is not installed. */
+		readonly prometheus: string | null;
+		readonly alertmanager: string | null;
+	};
+	/** Files one process may open. */
+	readonly openFiles: number;
+	/** Who runs PostgreSQL, where the supervisor runs as root. */
+	readonly postgresUser: User | undefined;
+	/** Whether ::1 is there. */
+	readonly ipv6: boolean;
+}
+
+/** Everything a topology is made of. */
+export interface Ingredients {
+	readonly config: StackConfig;
+	readonly settings: LocalSettings;
+	readonly machine: Machine;
+	readonly layout: Layout;
+	readonly ports: Ports;
+	readonly secrets: Secrets;
+	/** Which of PostgreSQL's two data folders is the primary's. */
+	readonly postgresActive: "a" | "b";
+}
+
+export interface Topology {
+	/** In an order in which they can be started. */
+	readonly services: readonly Service[];
+	readonly nodes: readonly LocalNode[];
+	readonly workersPerNode: number;
+	/** Of a process of the server that is no node: `token`. */
+	readonly environment: Environment;
+	/** What the cluster has and this machine has not, and how to have it. */
+	readonly absent: readonly { readonly name: string; readonly how: string }[];
+}
+
+export interface LocalNode {
+	readonly name: string;
+	readonly address: string;
+	readonly pm2Home: string;
+}
+
+/** The name Sentinel has for the state's servers. */
+export const REDIS_GROUP = "state";
+
+const DRAIN_SECONDS = 10;
+
+/** A worker's memory before PM2 replaces it, MiB: what a pod of the default size gives it, or less on a small machine. */
+const WORKER_MEMORY_MIB = 512;
+
+export function topologyOf(ingredients: Ingredients): Topology {
+	const { config, settings, layout, ports } = ingredients;
+	const workersPerNode = settings.workers ?? Math.min(8, config.app.podsPerNode * config.app.workersPerPod);
+	const nodes = Array.from({ length: settings.nodes }, (_, index) => {
+		const node = index + 1;
+		return { name: `node-${node}`, address: nodeAddress(ports.http, node), pm2Home: layout.node(node) };
+	});
+	const environment = serverEnvironment(ingredients);
+	const redis = redisServices(ingredients);
+	const postgres = postgresServices(ingredients, MOST_NODES * workersPerNode);
+	const migrate = migrateService(environment, postgres.map(nameOf));
+	const needed = [...redis.map(nameOf), migrate.name];
+	return {
+		services: [
+			...redis,
+			...postgres,
+			migrate,
+			...nodes.map(({ name, address, pm2Home }) =>
+				nodeService({
+					name,
+					address,
+					workers: workersPerNode,
+					drainSeconds: DRAIN_SECONDS,
+					after: needed,
+					environment: { ...environment, [env.podIp]: address, [env.workers]: String(workersPerNode), [env.pm2Home]: pm2Home },
+				}),
+			),
+			...haproxyServices(ingredients, nodes, workersPerNode),
+			...watchers(ingredients, nodes, workersPerNode),
+		],
+		nodes,
+		workersPerNode,
+		environment,
+		absent: absent(ingredients),
+	};
+}
+
+function nameOf({ name }: Service): string {
+	return name;
+}
+
+function redisServices({ machine, layout, ports, secrets }: Ingredients): Service[] {
+	const program = machine.programs.redis;
+	const server = (
+		name: string,
+		port: number,
+		password: string,
+		settings: Readonly<Record<string, string>>,
+		replicaOf: { name: string; port: number } | null,
+	) => redisService({ name, program, port, folder: layout.redis(name), password, replicaOf, settings });
+	const state = { name: "redis-state-1", port: ports.redisState[0] };
+	const replica = { name: "redis-state-2", port: ports.redisState[1] };
+	return [
+		server(state.name, state.port, secrets.redisState, STATE_SETTINGS, null),
+		server(replica.name, replica.port, secrets.redisState, STATE_SETTINGS, state),
+		sentinelService({
+			name: "sentinel",
+			program,
+			port: ports.sentinel,
+			folder: layout.redis("sentinel"),
+			group: REDIS_GROUP,
+			servers: [state, replica],
+			password: secrets.redisState,
+		}),
+		server("redis-cache", ports.redisCache, secrets.redisCache, CACHE_SETTINGS, null),
+	];
+}
+
+function postgresServices({ config, machine, layout, ports, secrets, postgresActive }: Ingredients, workers: number): Service[] {
+	const standbyData = postgresActive === "a" ? "b" : "a";
+	const replicas = replicaPorts({ config, ports }).map((port, index) => ({
+		name: `postgres-replica-${index + 1}`,
+		port,
+		data: `replica-${index + 1}`,
+	}));
+	const followers = [{ name: "postgres-standby", port: ports.postgresStandby, data: standbyData }, ...replicas];
+	const primary = { name: "postgres-primary", port: ports.postgresPrimary };
+	const common = {
+		programs: machine.programs.postgres,
+		user: machine.postgresUser,
+		password: secrets.postgresAdmin,
+		passwordFile: layout.postgresData("password"),
+		passFile: layout.postgresData("pgpass"),
+		database: DATABASE,
+		// For as many nodes as there may ever be: it cannot be changed while PostgreSQL runs. And some for whoever looks.
+		maxConnections: workers * Math.max(config.postgres.poolPrimary, config.postgres.poolReplica) + 50,
+	};
+	return [
+		postgresService({
+			...common,
+			...primary,
+			data: layout.postgresData(postgresActive),
+			from: null,
+			synchronous: followers.map(({ name }) => name),
+		}),
+		...followers.map(({ name, port, data }) =>
+			postgresService({ ...common, name, port, data: layout.postgresData(data), from: primary, synchronous: [] }),
+		),
+	];
+}
+
+function replicaPorts({ config, ports }: Pick<Ingredients, "config" | "ports">): number[] {
+	return Array.from({ length: config.postgres.replicas }, (_, index) => ports.postgresReplica(index));
+}
+
+function haproxyServices(
+	{ config, settings, machine, layout, ports }: Ingredients,
+	nodes: readonly LocalNode[],
+	workersPerNode: number,
+): Service[] {
+	const { loadBalancer, app } = config;
+	const { count, maxConnections } = haproxyProcesses(settings.sockets ?? loadBalancer.webSockets, machine.openFiles);
+	return Array.from({ length: count }, (_, index) =>
+		haproxyService({
+			name: `haproxy-${index + 1}`,
+			program: machine.programs.haproxy,
+			file: layout.haproxy(index + 1),
+			adminPort: ports.haproxyAdmin(index),
+			maxConnections,
+			stack: {
+				stickyKey: loadBalancer.stickyKey,
+				requestsPerWorker: app.requestsPerWorker,
+				idleSeconds: loadBalancer.timeouts.haproxyIdleSeconds,
+				responseSeconds: loadBalancer.timeouts.responseSeconds,
+				queueSeconds: loadBalancer.timeouts.queueSeconds,
+				headerSeconds: loadBalancer.timeouts.headerSeconds,
+			},
+			ports,
+			certificate: layout.certificate,
+			ipv6: machine.ipv6,
+			nodes,
+			workersPerNode,
+		}),
+	);
+}
+
+function watchers(ingredients: Ingredients, nodes: readonly LocalNode[], workersPerNode: number): Service[] {
+	const { config, settings, machine, layout, ports } = ingredients;
+	const { prometheus, alertmanager } = machine.programs;
+	const { count } = haproxyProcesses(settings.sockets ?? config.loadBalancer.webSockets, machine.openFiles);
+	return [
+		...(alertmanager === null
+			? []
+			: [alertmanagerService({ program: alertmanager, port: ports.alertmanager, folder: layout.alertmanager })]),
+		...(prometheus === null
+			? []
+			: [
+					prometheusService({
+						program: prometheus,
+						port: ports.prometheus,
+						folder: layout.prometheus,
+						alertmanagerPort: alertmanager === null ? null : ports.alertmanager,
+						nodes,
+						workersPerNode,
+						haproxyPorts: Array.from({ length: count }, (_, index) => ports.haproxyAdmin(index)),
+					}),
+				]),
+	];
+}
+
+/** What every process of the server is told, as the stack's pods are. */
+function serverEnvironment({ config, settings, layout, ports }: Ingredients): Environment {
+	const { loadBalancer, postgres, app } = config;
+	const { timeouts } = loadBalancer;
+	const at = (port: number) => `${HOST}:${port}`;
+	const names = ["localhost", HOST];
+	const hosts = [ports.http, ports.sync, ports.mcp, ports.tls].flatMap((port) => names.map((name) => `${name}:${port}`));
+	const origins = names.flatMap((name) => [`http://${name}:${ports.http}`, `https://${name}:${ports.tls}`]);
+	const values: { [S in keyof typeof env]?: string | number | boolean } = {
+		secretsDir: layout.secrets,
+		workerMemoryMib: WORKER_MEMORY_MIB,
+		drainSeconds: DRAIN_SECONDS,
+		stickyKey: loadBalancer.stickyKey,
+		publicOrigin: originOf(ports),
+		allowedHosts: hosts.join(","),
+		allowedOrigins: [...new Set([...origins, ...UI_ORIGINS, ...app.allowedOrigins])].join(","),
+		pingSeconds: timeouts.pingSeconds,
+		keepAliveSeconds: timeouts.keepAliveSeconds,
+		terminals: false,
+		redisState: `sentinel:${REDIS_GROUP}@${at(ports.sentinel)}`,
+		redisCache: at(ports.redisCache),
+		redisTls: false,
+		postgresPrimary: at(ports.postgresPrimary),
+		postgresReplicas: replicaPorts({ config, ports }).map(at).join(","),
+		postgresDatabase: DATABASE,
+		postgresTls: false,
+		poolPrimary: postgres.poolPrimary,
+		poolReplica: postgres.poolReplica,
+		retentionMonths: app.retentionMonths,
+	};
+	const contract = Object.fromEntries(Object.entries(values).map(([setting, value]) => [env[setting as keyof typeof env], String(value)]));
+	return {
+		...contract,
+		...(settings.legacyOpen ? { LEGACY_OPEN: "1" } : {}),
+		...(settings.traces === null ? {} : { OTEL_EXPORTER_OTLP_ENDPOINT: settings.traces }),
+		...settings.env,
+	};
+}
+
+/** The server's database. */
+export const DATABASE = "agentic_flow";
+
+/** Where the original's user interface is served from. */
+const UI_ORIGINS = [5173, 5174, 3000].flatMap((port) => [`http://localhost:${port}`, `http://${HOST}:${port}`]);
+
+/** Where a browser finds the server. */
+export function originOf({ http }: Pick<Ports, "http">): string {
+	return `http://localhost:${http}`;
+}
+
+function absent({ settings, machine }: Ingredients): Topology["absent"] {
+	const { prometheus, alertmanager } = machine.programs;
+	return [
+		...(prometheus === null ? [{ name: "Prometheus", how: "apt-get install prometheus" }] : []),
+		...(alertmanager === null ? [{ name: "Alertmanager", how: "apt-get install prometheus-alertmanager" }] : []),
+		...(settings.traces === null ? [{ name: "Jaeger", how: "--traces URL of an OTLP/HTTP receiver sends traces there" }] : []),
+		{ name: "Elasticsearch", how: "logs stay in files: flowctl logs" },
+		{ name: "Grafana", how: "point one of yours at Prometheus" },
+	];
+}
+
+/** Files of secrets by their path below the secrets folder. */
+export function secretFilesOf(secrets: Secrets): Readonly<Record<string, string>> {
+	const file = (credential: keyof typeof secretFiles, name: string) => `${secretFiles[credential]}/${name}`;
+	return {
+		[file("postgres", "username")]: secrets.roleA.username,
+		[file("postgres", "password")]: secrets.roleA.password,
+		[file("postgres", "previous-username")]: secrets.roleB.username,
+		[file("postgres", "previous-password")]: secrets.roleB.password,
+		[file("postgresAdmin", "username")]: "postgres",
+		[file("postgresAdmin", "password")]: secrets.postgresAdmin,
+		[file("postgresAdmin", "current-username")]: secrets.roleA.username,
+		[file("postgresAdmin", "current-password")]: secrets.roleA.password,
+		[file("postgresAdmin", "previous-username")]: secrets.roleB.username,
+		[file("postgresAdmin", "previous-password")]: secrets.roleB.password,
+		[file("redisState", "username")]: "default",
+		[file("redisState", "password")]: secrets.redisState,
+		[file("redisCache", "username")]: "default",
+		[file("redisCache", "password")]: secrets.redisCache,
+		[file("session", "current")]: secrets.session,
+	};
+}
