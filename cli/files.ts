@@ -1,7 +1,7 @@
 /** Files that a user names: whatever goes wrong with them is told, not thrown at somebody. */
 import { readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
-import { UserError } from "../core/errors.ts";
+import { reasonOf, UserError } from "../core/errors.ts";
 
 /** The text of a file. @throws UserError where it cannot be read. */
 export function readText(file: string, cwd: string): string {
@@ -22,22 +22,5 @@ export function writeText(file: string, text: string, cwd: string): void {
 		throw new UserError(`${file} cannot be written`, [
 			{ at: file, what: reasonOf(error), fix: "name a file in a folder that is there and that you may write to" },
 		]);
-	}
-}
-
-/** What the operating system said, in words. */
-export function reasonOf(error: unknown): string {
-	switch ((error as NodeJS.ErrnoException).code) {
-		case "ENOENT":
-			return "there is no such file or folder";
-		case "EISDIR":
-			return "is a folder, not a file";
-		case "ENOTDIR":
-			return "a part of its path is a file, not a folder";
-		case "EACCES":
-		case "EPERM":
-			return "you may not do that there";
-		default:
-			return (error as Error).message;
 	}
 }

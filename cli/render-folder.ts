@@ -1,8 +1,7 @@
 /** The folder that rendered files go to: made where it is absent, and holding nothing else. */
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
-import { UserError } from "../core/errors.ts";
-import { reasonOf } from "./files.ts";
+import { reasonOf, UserError } from "../core/errors.ts";
 
 /** The first line of every rendered file. A file that begins with it is ours to replace. */
 export function headerOf(stack: string): string {

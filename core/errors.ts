@@ -43,3 +43,22 @@ export function formatFault({ at, what, why, fix }: Fault): string {
 	lines.push(`      fix: ${fix}`);
 	return lines.join("\n");
 }
+
+/** What the operating system said about a file or folder that a user named, in words. */
+export function reasonOf(error: unknown): string {
+	switch ((error as NodeJS.ErrnoException).code) {
+		case "ENOENT":
+			return "there is no such file or folder";
+		case "EISDIR":
+			return "is a folder, not a file";
+		case "EEXIST":
+			return "is a file, not a folder";
+		case "ENOTDIR":
+			return "a part of its path is a file, not a folder";
+		case "EACCES":
+		case "EPERM":
+			return "you may not do that there";
+		default:
+			return (error as Error).message;
+	}
+}

@@ -221,6 +221,7 @@ describe("a fault in the shape of the file", () => {
 
 	it.each([
 		["a number out of range", "nodes.app.min", 1, "give a whole number from 2 to 20"],
+		["a number that is none", "nodes.app.max", Number.NaN, "give a whole number from 2 to 20"],
 		["a word that is not on the list", "redis.engine", "memcached", 'give one of "redis", "valkey"'],
 		["an account number without quotes", "aws.accountId", 111122223333, "give twelve digits, in quotes"],
 		["an image by tag", "app.image", "example.com/app:latest", "give an image by digest: <repository>@sha256:<64 hex digits>"],
@@ -271,7 +272,10 @@ describe("a fault in the shape of the file", () => {
 		["a file of comments", "# nothing\n", "is empty"],
 		["broken YAML", "config:\n  - a\n b: [", "is not valid YAML"],
 		["a key given twice", "config:\n  a: 1\n  a: 2\n", "is not valid YAML"],
+		["an alias of nothing", "config:\n  a: *nothing\n", "Unresolved alias"],
+		["two documents", "config: {}\n---\nconfig: {}\n", "line 2, column 1: a second document begins"],
 		["a list", "- 1\n", "is not a stack file"],
+		["binary data", "\u0000\u0001\ufffd", "is not a stack file"],
 		["no config", "encryptionsalt: v1:x\n", "Pulumi.test.yaml"],
 	])("says plainly what is wrong with %s", (_what, text, message) => {
 		writeFileSync(join(scratch, "Pulumi.test.yaml"), text);
@@ -286,6 +290,8 @@ describe("a fault in the shape of the file", () => {
 
 	it("says that a file cannot be read", () => {
 		mkdirSync(join(scratch, "Pulumi.folder.yaml"));
-		expect(() => loadStack("folder", { root: scratch })).toThrow("Pulumi.folder.yaml cannot be read");
+		expect(() => loadStack("folder", { root: scratch })).toThrow(
+			"Pulumi.folder.yaml cannot be read\n  Pulumi.folder.yaml: is a folder, not a file\n      fix: make it a file that you may read",
+		);
 	});
 });

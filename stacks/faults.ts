@@ -45,7 +45,8 @@ export function pathOf(at: string, path: readonly PropertyKey[]): string {
 
 /** The user's value on one line, cut where it is long. */
 export function shown(value: unknown): string {
-	const text = JSON.stringify(value) ?? String(value);
+	// JSON knows no .nan and no .inf.
+	const text = typeof value === "number" ? String(value) : (JSON.stringify(value) ?? String(value));
 	return text.length > 80 ? `${text.slice(0, 77)}...` : text;
 }
 

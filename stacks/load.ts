@@ -1,9 +1,9 @@
 /** From a stack's file, or the engine's configuration, to complete settings; every fault of it in one report. */
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { isMap, parseDocument } from "yaml";
+import { type Document, isMap, parseDocument, type YAMLError } from "yaml";
 import type { z } from "zod";
-import { type Fault, UserError } from "../core/errors.ts";
+import { type Fault, reasonOf, UserError } from "../core/errors.ts";
 import { nearest } from "../core/nearest.ts";
 import { PROJECT, type StackConfig, sections } from "./config.ts";
 import { faultsOf, pathOf, unknownSetting } from "./faults.ts";
@@ -108,7 +108,7 @@ function readStackFile(stack: string, root: string): string {
 	try {
 		return readFileSync(join(root, file), "utf8");
 	} catch (error) {
-		throw new UserError(`${file} cannot be read`, [{ at: file, what: (error as Error).message, fix: "make it a file that you may read" }]);
+		throw new UserError(`${file} cannot be read`, [{ at: file, what: reasonOf(error), fix: "make it a file that you may read" }]);
 	}
 }
 
@@ -129,21 +129,17 @@ export function stacksIn(root: string): string[] {
 }
 
 function readSections(file: string, text: string): { raw: Record<string, unknown>; faults: Fault[] } {
-	const document = parseDocument(text, { prettyErrors: true });
+	const document = parseDocument(text, { prettyErrors: true, logLevel: "error" });
 	if (document.errors.length > 0) {
 		throw new UserError(
 			`${file} is not valid YAML`,
-			document.errors.map(({ message, linePos }) => ({
-				at: linePos ? `line ${linePos[0].line}, column ${linePos[0].col}` : file,
-				what: message.split("\n")[0]?.replace(/ at line \d+, column \d+:?$/, "") ?? message,
-				fix: "mend the YAML there; indentation and quotes are the usual cause",
-			})),
+			document.errors.map((error) => faultOfYaml(error, file)),
 		);
 	}
 	if (document.contents === null) {
 		throw new UserError(`${file} is empty`, [{ at: file, what: "holds no settings", fix: "copy Pulumi.dev.yaml and change what differs" }]);
 	}
-	const content: unknown = document.toJS();
+	const content = contentOf(document, file);
 	const faults: Fault[] = [];
 	const raw: Record<string, unknown> = {};
 	if (!isMap(document.contents) || typeof content !== "object") {
@@ -182,6 +178,23 @@ function readSections(file: string, text: string): { raw: Record<string, unknown
 		}
 	}
 	return { raw, faults };
+}
+
+/** What the document holds. Only here its aliases are followed. */
+function contentOf(document: Document, file: string): unknown {
+	try {
+		return document.toJS();
+	} catch (error) {
+		const fix = "write the values themselves in place of the alias";
+		throw new UserError(`${file} is not valid YAML`, [{ at: file, what: (error as Error).message, fix }]);
+	}
+}
+
+function faultOfYaml({ code, message, linePos }: YAMLError, file: string): Fault {
+	const at = linePos ? `line ${linePos[0].line}, column ${linePos[0].col}` : file;
+	if (code === "MULTIPLE_DOCS") return { at, what: "a second document begins", fix: "leave out that line of dashes and all below it" };
+	const what = message.split("\n")[0]?.replace(/ at line \d+, column \d+:?$/, "") ?? message;
+	return { at, what, fix: "mend the YAML there; indentation and quotes are the usual cause" };
 }
 
 function isEncrypted(value: unknown): boolean {
