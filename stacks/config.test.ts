@@ -233,6 +233,20 @@ describe("a fault in the shape of the file", () => {
 		expect(faultsOf("dev", { [path]: value }).map((fault) => [fault.at, fault.fix])).toEqual([[`agentic-flow:${path}`, fix]]);
 	});
 
+	it.each(["https://example.com/", "https://example.com:443", "https://Example.com", "example.com", "ftp://example.com"])(
+		"refuses %s, which no browser sends as its page's origin",
+		(origin) => {
+			expect(faultsOf("dev", { "app.allowedOrigins": ["http://localhost:5173", origin] })).toEqual([
+				{
+					at: "agentic-flow:app.allowedOrigins[1]",
+					what: `"${origin}" is not allowed`,
+					why: undefined,
+					fix: "give an origin as browsers send it, e.g. https://agents.example.com",
+				},
+			]);
+		},
+	);
+
 	it("asks whether a word near to an allowed one was meant", () => {
 		const [fault] = faultsOf("dev", { environment: "developement" });
 		expect(fault?.fix).toBe('did you mean "development"? give one of "development", "production"');

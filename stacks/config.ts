@@ -17,6 +17,9 @@ const dailyWindow = () => text(/^\d\d:\d\d-\d\d:\d\d$/, "a time of day in UTC, e
 const weeklyWindow = () => text(/^[a-z]{3}:\d\d:\d\d-[a-z]{3}:\d\d:\d\d$/, "a time of the week in UTC, e.g. sun:03:00-sun:04:00");
 const cidr = () => z.cidrv4().refine(beginsItsBlock, { error: "an IPv4 block by its first address, e.g. 203.0.113.0/24" });
 const hostname = () => text(/^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}$/, "a host name in lower case, e.g. agents.example.com");
+const ORIGIN = "an origin as browsers send it, e.g. https://agents.example.com";
+const origin = () =>
+	z.url({ protocol: /^https?$/, error: ORIGIN, abort: true }).refine((url) => new URL(url).origin === url, { error: ORIGIN });
 const roleArn = () =>
 	text(/^arn:aws[a-z-]*:iam::\d{12}:role\/[\w+=,.@/-]+$/, "an IAM role's ARN, e.g. arn:aws:iam::111122223333:role/deploy");
 
@@ -178,10 +181,7 @@ const app = z
 		preStopSeconds: whole(0, 300).default(15).describe("How long a stopping pod still serves while the load balancer forgets it."),
 		drainSeconds: whole(1, 900).default(45).describe("How long a stopping worker may take to finish requests and move its sockets."),
 		terminationGraceSeconds: whole(10, 1800).default(90).describe("When Kubernetes kills a pod that has not stopped."),
-		allowedOrigins: z
-			.array(z.url({ protocol: /^https?$/ }))
-			.default([])
-			.describe("Browser origins allowed beside the stack's own."),
+		allowedOrigins: z.array(origin()).default([]).describe("Browser origins allowed beside the stack's own."),
 		keepImages: whole(5, 1000).default(50).describe("Images that the registry keeps; the oldest beyond them are deleted."),
 		migration: z
 			.strictObject({

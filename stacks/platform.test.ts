@@ -1,21 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { ResourceRecord, StackRecord } from "../core/record.ts";
-import { record } from "../preview/record.ts";
-import { PROJECT, type StackConfig } from "./config.ts";
-import { loadStack } from "./load.ts";
-import { platform } from "./platform.ts";
-
-const root = new URL("..", import.meta.url).pathname;
-
-async function recordOf(stack: string, change: (config: StackConfig) => StackConfig = (config) => config): Promise<StackRecord> {
-	const { stackTraceLimit } = Error;
-	Error.stackTraceLimit = 0; // The SDK takes one for every promise: more than half of a run.
-	try {
-		return await record({ project: PROJECT, stack }, () => platform(change(loadStack(stack, { root })), stack));
-	} finally {
-		Error.stackTraceLimit = stackTraceLimit;
-	}
-}
+import { recordOf } from "./platform.fixture.ts";
 
 const dev = await recordOf("dev");
 const prod = await recordOf("prod");

@@ -92,6 +92,7 @@ function createApp(setting: Setting, migration: Migration): void {
 	const { config, cloud, foundation, image, stores, dataCidrs, sizes } = setting;
 	const { namespaces, secrets } = foundation;
 	const { postgres, redisState, redisCache, session } = secrets;
+	const alternativeNames = config.domain?.alternativeNames ?? [];
 	new App(
 		"app",
 		{
@@ -106,8 +107,8 @@ function createApp(setting: Setting, migration: Migration): void {
 			haproxyNamespace: namespaceNames.edge,
 			secrets: { postgres, redisState, redisCache, session },
 			publicOrigin: cloud.loadBalancer.url,
-			allowedHosts: config.domain ? [config.domain.name, ...config.domain.alternativeNames] : [cloud.loadBalancer.dnsName],
-			allowedOrigins: config.app.allowedOrigins,
+			allowedHosts: config.domain ? [config.domain.name, ...alternativeNames] : [cloud.loadBalancer.dnsName],
+			allowedOrigins: [...alternativeNames.map((name) => `https://${name}`), ...config.app.allowedOrigins],
 			pingSeconds: config.loadBalancer.timeouts.pingSeconds,
 			keepAliveSeconds: config.loadBalancer.timeouts.keepAliveSeconds,
 			stickyKey: config.loadBalancer.stickyKey,
