@@ -174,6 +174,7 @@ describe("a rule between settings names its own fault and no other", () => {
 		["pools of two architectures", { "nodes.system.instanceType": "m7g.large" }, ["nodes.system.instanceType"]],
 		["fewest nodes above most nodes", { "nodes.app.min": 4, "nodes.app.max": 3, "jobs.maxPods": 3 }, ["nodes.app.min"]],
 		["more than eight workers a node", { "app.podsPerNode": 3, "app.pod.milliCpu": 900, "app.pod.memoryMib": 3072 }, ["app.workersPerPod"]],
+		["fewer than four workers a node", { "app.workersPerPod": 3 }, ["app.workersPerPod"]],
 		["a Redis of a version it never had", { "redis.version": "8.0" }, ["redis.version"]],
 		["a Valkey of Redis's version", { "redis.engine": "valkey" }, ["redis.version"]],
 		["storage with no room to grow", { "postgres.maxStorageGib": 50 }, ["postgres.maxStorageGib"]],

@@ -5,9 +5,6 @@ import { planSubnets, usableAddresses } from "../../infra/subnet-plan.ts";
 import type { StackConfig } from "../config.ts";
 import type { Rule } from "./rule.ts";
 
-/** Addresses that an ALB wants free in each of its subnets. https://docs.aws.amazon.com/elasticloadbalancing/latest/application/application-load-balancers.html */
-const ALB_ADDRESSES = 8;
-
 export const placeRules = {
 	accounts: ({ aws: { accountId, deployRoleArn, adminRoleArns } }) => {
 		const roles = [
@@ -74,6 +71,7 @@ export const placeRules = {
 				],
 } satisfies Record<string, Rule>;
 
+/** Of the private subnets only: even of a /20 for six zones the others are a /26, more than load balancers and data stores take. */
 function addressFaults({ aws, network, nodes }: StackConfig): Fault[] {
 	const size = Number(network.cidr.split("/")[1]);
 	if (size < 16 || size > 20) {
@@ -94,20 +92,16 @@ function addressFaults({ aws, network, nodes }: StackConfig): Fault[] {
 		aZone(nodes.app.max, instanceTypes[nodes.app.instanceType]) +
 		aZone(nodes.system.max, instanceTypes[nodes.system.instanceType]) +
 		network.interfaceEndpoints.length;
-	const faults: Fault[] = [];
-	const check = (tier: "public" | "private", want: number, whom: string) => {
-		const { cidr } = plan[tier][0] as { cidr: string };
-		if (usableAddresses(cidr) >= want) return;
-		faults.push({
+	const { cidr } = plan.private[0] as { cidr: string };
+	if (usableAddresses(cidr) >= needed) return [];
+	return [
+		{
 			at: "network.cidr",
-			what: `"${network.cidr}" gives each ${tier} subnet ${usableAddresses(cidr)} addresses (${cidr})`,
-			why: `${whom} may take ${want} in one zone`,
+			what: `"${network.cidr}" gives each private subnet ${usableAddresses(cidr)} addresses (${cidr})`,
+			why: `${nodes.app.max} app and ${nodes.system.max} system nodes with their pods may take ${needed} in one zone`,
 			fix: "take a larger block, fewer network.maxAvailabilityZones, or fewer nodes",
-		});
-	};
-	check("private", needed, `${nodes.app.max} app and ${nodes.system.max} system nodes with their pods`);
-	check("public", ALB_ADDRESSES + 1, "the load balancer and a NAT gateway");
-	return faults;
+		},
+	];
 }
 
 /** `eu-west-1` -> `euw1`, `ap-southeast-2` -> `apse2`: how AWS names a region in zone ids. https://docs.aws.amazon.com/global-infrastructure/latest/regions/az-ids.html */
