@@ -15,7 +15,7 @@ it("asks AWS for a token at every use, with its user's own credentials", () => {
 			name: "agentic-flow-test",
 			user: {
 				exec: {
-					apiVersion: "client.authentication.k8s.io/v1beta1",
+					apiVersion: "client.authentication.k8s.io/v1",
 					command: "aws",
 					args: ["eks", "get-token", "--cluster-name", "agentic-flow-test", "--region", "eu-west-1", "--output", "json"],
 					interactiveMode: "Never",

@@ -2,8 +2,8 @@ import { stableJson } from "../core/names.ts";
 
 /**
  * A kubeconfig that holds no credentials: whoever uses it asks AWS for a token with their own. No role is taken for it:
- * a role that runs the update would have to trust itself. The same cluster gives the same text. Written as `aws eks update-kubeconfig` does, its `v1beta1` included, which every AWS CLI answers:
- * https://docs.aws.amazon.com/eks/latest/userguide/create-kubeconfig.html
+ * a role that runs the update would have to trust itself. The same cluster gives the same text. AWS CLIs since 2022 answer
+ * in the stable `v1` of client credentials: https://kubernetes.io/docs/reference/config-api/client-authentication.v1/
  */
 export function kubeconfig(cluster: {
 	readonly name: string;
@@ -14,7 +14,7 @@ export function kubeconfig(cluster: {
 }): string {
 	const { name, region, endpoint, certificateAuthority } = cluster;
 	const exec = {
-		apiVersion: "client.authentication.k8s.io/v1beta1",
+		apiVersion: "client.authentication.k8s.io/v1",
 		command: "aws",
 		args: ["eks", "get-token", "--cluster-name", name, "--region", region, "--output", "json"],
 		interactiveMode: "Never",
