@@ -174,7 +174,9 @@ export class LocalCluster {
 	}
 
 	async status(): Promise<Status> {
-		const services = await this.supervisor.status();
+		const order = this.#topology.services.map(({ name }) => name);
+		const place = ({ name }: ServiceStatus) => order.indexOf(name);
+		const services = (await this.supervisor.status()).sort((one, other) => place(one) - place(other));
 		const balancers = services.filter(({ role }) => role === "haproxy");
 		const sum = (fact: string) => balancers.reduce((all, { facts }) => all + (Number(facts[fact]) || 0), 0);
 		return {

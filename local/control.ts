@@ -20,13 +20,13 @@ export interface Requests {
 	/** Starts everything, or says that it is there. */
 	up: { readonly ask: { readonly order: Order }; readonly answer: Up };
 	status: { readonly ask: object; readonly answer: Status };
-	reload: { readonly ask: object; readonly answer: void };
-	scale: { readonly ask: { readonly nodes: number }; readonly answer: void };
+	reload: { readonly ask: object; readonly answer: undefined };
+	scale: { readonly ask: { readonly nodes: number }; readonly answer: undefined };
 	failover: { readonly ask: { readonly what: "redis" | "postgres" }; readonly answer: { readonly ms: number } };
 	/** The token that `up` shows. */
 	access: { readonly ask: object; readonly answer: Access };
 	token: { readonly ask: { readonly words: readonly string[] }; readonly answer: { readonly output: string } };
-	down: { readonly ask: { readonly volumes: boolean }; readonly answer: void };
+	down: { readonly ask: { readonly volumes: boolean }; readonly answer: undefined };
 }
 
 export type Operation = keyof Requests;

@@ -57,8 +57,8 @@ const handlers: Handlers = {
 			}
 		}),
 	status: async () => running().status(),
-	reload: (_, tell) => inTurn(() => running().reload(tell)),
-	scale: ({ nodes }, tell) => inTurn(() => running().scale(nodes, tell)),
+	reload: (_, tell) => inTurn(async () => void (await running().reload(tell))),
+	scale: ({ nodes }, tell) => inTurn(async () => void (await running().scale(nodes, tell))),
 	failover: ({ what }, tell) => inTurn(() => running().failover(what, tell)),
 	access: async () => running().access(),
 	token: async ({ words }) => ({ output: await running().token(words) }),

@@ -225,7 +225,7 @@ export class Supervisor {
 			if (service.data && (service.data.renew || !existsSync(service.data.folder))) await makeData(service.data);
 			await this.#run(managed).catch(async (error: unknown) => {
 				if (!service.data?.copy || this.#stopping) throw error;
-				await this.#end(managed);
+				if (managed.identity !== null) await stop(managed.identity, service.stop);
 				await makeData(service.data);
 				await this.#run(managed);
 			});

@@ -116,13 +116,13 @@ function welcome({ urls, access, absent, settings }: Requests["up"]["answer"], c
 	const paint = paintFor(io.stdout, io);
 	const port = settings.port === 3001 ? "" : ` --port ${settings.port}`;
 	const flowctl = (words: string) => paint.cyan(`npm run flowctl -- ${words}${port}`);
+	const label = (text: string) => paint.bold(text.padEnd(12));
 	return [
 		"",
-		`${paint.bold("Open")}   ${paint.cyan(`${urls.http}/#login=${code}`)}`,
-		"       logs this browser in, once, within ten minutes; another: " + flowctl("token login"),
-		...Object.entries(urls).flatMap(([name, url]) => (name === "http" ? [] : [`${name.padEnd(7)}${url}`])),
-		"",
-		`${paint.bold("Token")}  ${access.token}`,
+		`${label("open")}${paint.cyan(`${urls.http}/#login=${code}`)}`,
+		`${label("")}logs this browser in, once, within ten minutes; for another: ${flowctl("token login")}`,
+		...Object.entries(urls).flatMap(([name, url]) => (name === "http" ? [] : [`${label(name)}${url}`])),
+		`${label("token")}${access.token}`,
 		"",
 		paint.bold("Try"),
 		`  ${paint.cyan(`curl -H "Authorization: Bearer ${access.token}" ${urls.http}/api/hive/status`)}`,
