@@ -178,6 +178,14 @@ describe("a rule between settings names its own fault and no other", () => {
 		["a Redis of a version it never had", { "redis.version": "8.0" }, ["redis.version"]],
 		["a Valkey of Redis's version", { "redis.engine": "valkey" }, ["redis.version"]],
 		["storage with no room to grow", { "postgres.maxStorageGib": 50 }, ["postgres.maxStorageGib"]],
+		["backups in the middle of maintenance", { "postgres.maintenanceWindow": "wed:01:59-wed:03:00" }, ["postgres.maintenanceWindow"]],
+		[
+			"snapshots that begin in maintenance over midnight",
+			{ "redis.maintenanceWindow": "sun:23:30-mon:01:01" },
+			["redis.maintenanceWindow"],
+		],
+		["backups in less time than AWS takes", { "postgres.backupWindow": "23:50-00:19" }, ["postgres.backupWindow"]],
+		["maintenance in no time", { "redis.maintenanceWindow": "sun:04:00-sun:04:00" }, ["redis.maintenanceWindow"]],
 		["a kube-proxy of another minor version", { "cluster.version": "1.34" }, ["cluster.addons.kubeProxy"]],
 	];
 	it.each(prod)("%s", (_rule, changes, at) => {
@@ -185,6 +193,14 @@ describe("a rule between settings names its own fault and no other", () => {
 	});
 	it.each(dev)("%s", (_rule, changes, at) => {
 		expect(faultsOf("dev", changes).map((fault) => fault.at)).toEqual(at.map((path) => `agentic-flow:${path}`));
+	});
+
+	it.each([
+		{ "postgres.maintenanceWindow": "mon:02:00-mon:02:30" },
+		{ "postgres.backupWindow": "23:30-00:00", "postgres.maintenanceWindow": "sun:00:00-sun:00:30" },
+		{ "redis.maintenanceWindow": "sun:23:59-mon:01:00" },
+	])("lets windows end where others begin: %o", (changes) => {
+		expect(faultsOf("dev", changes)).toEqual([]);
 	});
 
 	it("says what, why and how to fix, with the user's own value", () => {
@@ -228,6 +244,8 @@ describe("a fault in the shape of the file", () => {
 		["an image by tag", "app.image", "example.com/app:latest", "give an image by digest: <repository>@sha256:<64 hex digits>"],
 		["an address that is no block", "network.cidr", "10.0.0.0", "give an IPv4 block, e.g. 203.0.113.0/24"],
 		["a block that begins amid itself", "network.cidr", "10.40.1.0/16", "give an IPv4 block by its first address, e.g. 203.0.113.0/24"],
+		["a time that is none", "redis.snapshotWindow", "24:00-25:00", "give a time of day in UTC, e.g. 01:00-02:00"],
+		["a day that is none", "postgres.maintenanceWindow", "son:03:00-son:04:00", "give a time of the week in UTC, e.g. sun:03:00-sun:04:00"],
 		["text where true or false belongs", "postgres.multiAz", "yes please", "give true or false, without quotes"],
 		["a value where a group belongs", "network", "10.0.0.0/16", "give a group of settings, one on each line, indented"],
 	])("reports %s", (_what, path, value, fix) => {

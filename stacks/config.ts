@@ -13,8 +13,10 @@ const text = (pattern: RegExp, form: string) => z.string({ error: form }).regex(
 const namesOf = <T extends object>(table: T) => Object.keys(table) as [keyof T & string, ...(keyof T & string)[]];
 /** What CloudWatch lets one choose. https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutRetentionPolicy.html */
 const logDays = () => z.literal([1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653]);
-const dailyWindow = () => text(/^\d\d:\d\d-\d\d:\d\d$/, "a time of day in UTC, e.g. 01:00-02:00");
-const weeklyWindow = () => text(/^[a-z]{3}:\d\d:\d\d-[a-z]{3}:\d\d:\d\d$/, "a time of the week in UTC, e.g. sun:03:00-sun:04:00");
+const TIME = "([01]\\d|2[0-3]):[0-5]\\d";
+const WEEK_TIME = `(mon|tue|wed|thu|fri|sat|sun):${TIME}`;
+const dailyWindow = () => text(new RegExp(`^${TIME}-${TIME}$`), "a time of day in UTC, e.g. 01:00-02:00");
+const weeklyWindow = () => text(new RegExp(`^${WEEK_TIME}-${WEEK_TIME}$`), "a time of the week in UTC, e.g. sun:03:00-sun:04:00");
 const cidr = () => z.cidrv4().refine(beginsItsBlock, { error: "an IPv4 block by its first address, e.g. 203.0.113.0/24" });
 const hostname = () => text(/^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}$/, "a host name in lower case, e.g. agents.example.com");
 const ORIGIN = "an origin as browsers send it, e.g. https://agents.example.com";

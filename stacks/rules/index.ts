@@ -4,6 +4,7 @@ import { placeRules } from "./place.ts";
 import { productionRules } from "./production.ts";
 import type { Rule } from "./rule.ts";
 import { timingRules } from "./timing.ts";
+import { windowRules } from "./windows.ts";
 
 /** Every rule between settings, by name, in the order in which faults are reported. */
 export const rules: Readonly<Record<string, Rule>> = {
@@ -12,4 +13,5 @@ export const rules: Readonly<Record<string, Rule>> = {
 	...productionRules,
 	...capacityRules,
 	...timingRules,
+	...windowRules,
 };
