@@ -1,0 +1,157 @@
+/** What a workload is given: the subject, started when it is first asked for, peers, generators, and how much time there is. */
+import { type Child, startChild } from "./kit/child.ts";
+import { familyOf } from "./kit/proc.ts";
+import type { Findings } from "./kit/result.ts";
+import { HttpGenerator } from "./load/http-client.ts";
+import { peerPorts, startCollector } from "./peers.ts";
+import { Subject } from "./subject.ts";
+
+export interface Mode {
+	readonly name: "quick" | "full";
+	/** Pairs of a comparison. */
+	readonly pairs: number;
+	/** Before each run, and each run, milliseconds. */
+	readonly warmMs: number;
+	readonly runMs: number;
+	/** Idle sockets whose memory is weighed. */
+	readonly idleSockets: number;
+	/** Sockets through the load balancer, and for how long they stay, milliseconds. */
+	readonly manySockets: number;
+	readonly manyMs: number;
+	/** Clients of the fan-out, and for how long they listen, milliseconds. */
+	readonly listeners: number;
+	readonly fanOutMs: number;
+	/** Clients that are cut off again and again, how often. */
+	readonly cutClients: number;
+	readonly cuts: number;
+	/** How often a node is killed in each way. */
+	readonly kills: number;
+}
+
+export const modes: Readonly<Record<Mode["name"], Mode>> = {
+	quick: {
+		name: "quick",
+		pairs: 2,
+		warmMs: 700,
+		runMs: 1_500,
+		idleSockets: 1_500,
+		manySockets: 10_000,
+		manyMs: 10_000,
+		listeners: 800,
+		fanOutMs: 3_000,
+		cutClients: 40,
+		cuts: 3,
+		kills: 1,
+	},
+	full: {
+		name: "full",
+		pairs: 7,
+		warmMs: 2_000,
+		runMs: 4_000,
+		idleSockets: 6_000,
+		manySockets: 50_000,
+		manyMs: 300_000,
+		listeners: 2_000,
+		fanOutMs: 6_000,
+		cutClients: 100,
+		cuts: 10,
+		kills: 3,
+	},
+};
+
+export interface Workload {
+	readonly name: string;
+	/** Words of `--only` that mean it, beside its name. */
+	readonly groups: readonly string[];
+	readonly title: string;
+	/** One paragraph for the reader of the figures. */
+	readonly what: string;
+	/** WebSockets that the topology is to make room for. */
+	readonly sockets: (mode: Mode) => number;
+	run(context: Context): Promise<Findings>;
+}
+
+export const NODES = 4;
+export const WORKERS_PER_NODE = 1;
+
+/** Small enough for one process of HAProxy. */
+export const FEW_SOCKETS = 8_000;
+
+export class Context {
+	readonly mode: Mode;
+	/** Tells whoever watches what is being done. */
+	readonly say: (what: string) => void;
+	#sockets = FEW_SOCKETS;
+	#subject: Subject | null = null;
+	#collector: Child | null = null;
+	#generator: HttpGenerator | null = null;
+	#opened: { stop(): Promise<void> }[] = [];
+
+	constructor(mode: Mode, say: (what: string) => void) {
+		this.mode = mode;
+		this.say = say;
+	}
+
+	/** Pids of everything that is ours. */
+	readonly ours = (): readonly number[] => familyOf([process.pid, ...(this.#subject?.roots ?? [])]);
+
+	/** The topology as the next workload wants it; started anew only where it is another one. */
+	async prepare(sockets: number): Promise<void> {
+		if (sockets !== this.#sockets) await this.#stopSubject();
+		this.#sockets = sockets;
+	}
+
+	async subject(): Promise<Subject> {
+		if (this.#subject !== null) return this.#subject;
+		this.say("starting the topology");
+		this.#collector ??= await startCollector();
+		this.#subject = await Subject.start({
+			nodes: NODES,
+			workers: WORKERS_PER_NODE,
+			sockets: this.#sockets,
+			traces: `http://127.0.0.1:${peerPorts.collector}`,
+		});
+		return this.#subject;
+	}
+
+	/** Another one, whatever runs. */
+	async freshSubject(): Promise<Subject> {
+		await this.#stopSubject();
+		return await this.subject();
+	}
+
+	async generator(): Promise<HttpGenerator> {
+		this.#generator ??= await HttpGenerator.start(this.ours);
+		return this.#generator;
+	}
+
+	/** Starts a program of the benchmark's; it is stopped at the end of the workload. */
+	async child(...order: Parameters<typeof startChild>): Promise<Child> {
+		return this.opened(await startChild(...order));
+	}
+
+	/** Something to be stopped at the end of the workload. */
+	opened<T extends { stop(): Promise<void> }>(part: T): T {
+		this.#opened.push(part);
+		return part;
+	}
+
+	/** At the end of a workload, however it ended. */
+	async closeParts(): Promise<void> {
+		for (const part of this.#opened.splice(0).toReversed()) await part.stop();
+	}
+
+	async close(): Promise<void> {
+		await this.closeParts();
+		await this.#generator?.stop();
+		await this.#stopSubject();
+		await this.#collector?.stop();
+	}
+
+	async #stopSubject(): Promise<void> {
+		const subject = this.#subject;
+		this.#subject = null;
+		if (subject !== null) this.say("stopping the topology");
+		await subject?.stop();
+	}
+}

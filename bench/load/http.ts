@@ -1,0 +1,208 @@
+/**
+ * A generator of HTTP requests, a process of its own: bytes are made before, connections are kept, answers are looked at
+ * no more than to count them. Closed loop: every connection sends as soon as it has its answer. Open loop: requests have
+ * times at which they are to be sent, whatever becomes of those before, and their latency counts from those times.
+ */
+import { connect, type Socket } from "node:net";
+import { answerParent, tellParent as tell } from "../kit/child.ts";
+import { latencyOf } from "../kit/stats.ts";
+import { AnswerReader } from "./answers.ts";
+import type { HttpOrder, HttpOutcome } from "./http-client.ts";
+import { zipf } from "./zipf.ts";
+
+/** An open-loop request is late when it is sent so long after its time though a connection was free, milliseconds. */
+const LATE_MS = 5;
+
+/** After its end a run waits so long for what is still under way, milliseconds. */
+const PATIENCE_MS = 5_000;
+
+/** So many slow answers are noted. */
+const MOST_SLOW = 20_000;
+
+class Line {
+	readonly #order: HttpOrder;
+	readonly #index: number;
+	readonly #done: (line: Line, status: number) => void;
+	readonly #reader = new AnswerReader();
+	#socket: Socket | null = null;
+	busy = false;
+	/** When what is under way should have been sent, `performance.now()`. */
+	due = 0;
+
+	constructor(order: HttpOrder, index: number, done: (line: Line, status: number) => void) {
+		this.#order = order;
+		this.#index = index;
+		this.#done = done;
+	}
+
+	async open(): Promise<void> {
+		const { host, port, sources } = this.#order;
+		// One buffer for all that it reads: an answer is looked at and forgotten.
+		const onread = {
+			buffer: Buffer.allocUnsafe(65_536),
+			callback: (bytes: number, buffer: Uint8Array) => this.#read(bytes, buffer as Buffer),
+		};
+		const socket = connect({ host, port, localAddress: `127.0.0.${1 + (this.#index % sources)}`, noDelay: true, onread });
+		this.#socket = socket;
+		await new Promise<void>((resolve, reject) => {
+			socket.once("connect", resolve);
+			socket.once("error", reject);
+		});
+		socket.on("error", () => {});
+		socket.on("close", () => this.#lost(socket));
+	}
+
+	send(request: Buffer, due: number): void {
+		this.busy = true;
+		this.due = due;
+		this.#socket?.write(request);
+	}
+
+	close(): void {
+		const socket = this.#socket;
+		this.#socket = null;
+		socket?.destroy();
+	}
+
+	#read(bytes: number, buffer: Buffer): boolean {
+		const status = this.#reader.read(buffer, bytes);
+		if (status !== 0 && this.busy) {
+			this.busy = false;
+			this.#done(this, status);
+		}
+		return true;
+	}
+
+	/** A connection that ends in the middle of something is an answer that never came. */
+	#lost(socket: Socket): void {
+		if (this.#socket !== socket) return;
+		this.#socket = null;
+		this.#reader.reset();
+		const wasBusy = this.busy;
+		this.busy = true;
+		this.open().then(
+			() => {
+				this.busy = false;
+				if (wasBusy) this.#done(this, -1);
+			},
+			() => {
+				this.busy = false;
+				this.#done(this, -2);
+			},
+		);
+	}
+}
+
+async function run(order: HttpOrder): Promise<HttpOutcome> {
+	const requests = order.requests.map((text) => Buffer.from(text, "latin1"));
+	const pick = zipf(requests.length, order.skew);
+	const statuses = new Map<number, number>();
+	const latencies: number[] = [];
+	const slow: { dueMs: number; endMs: number; status: number }[] = [];
+	const { rate, slowMs } = order;
+	const period = rate === null ? 0 : 1_000 / rate;
+	let sent = 0;
+	let late = 0;
+	let latest = 0;
+	let on = true;
+	let nextAt = 0;
+	let end = Number.POSITIVE_INFINITY;
+	let counting = false;
+	let since = 0;
+	const free: Line[] = [];
+	/** Times of requests for which there was no free connection. */
+	const waiting: number[] = [];
+	let waitingFrom = 0;
+	const next = () => requests[pick()] as Buffer;
+
+	function dispatch(): void {
+		const now = performance.now();
+		while (nextAt <= now && nextAt < end) {
+			const line = free.pop();
+			if (counting && nextAt >= since) {
+				sent += 1;
+				const by = now - nextAt;
+				if (line !== undefined && by > LATE_MS) late += 1;
+				if (by > latest) latest = by;
+			}
+			if (line === undefined) waiting.push(nextAt);
+			else line.send(next(), nextAt);
+			nextAt += period;
+		}
+	}
+
+	function done(line: Line, status: number): void {
+		const now = performance.now();
+		if (counting && line.due >= since) {
+			statuses.set(status, (statuses.get(status) ?? 0) + 1);
+			if (rate !== null || order.timed) latencies.push(now - line.due);
+			const isSlow = slowMs !== null && (now - line.due > slowMs || !isGood(status));
+			if (isSlow && slow.length < MOST_SLOW) slow.push({ dueMs: line.due - since, endMs: now - since, status });
+		}
+		if (rate === null) {
+			if (on) {
+				if (counting) sent += 1;
+				line.send(next(), now);
+			}
+			return;
+		}
+		const due = waiting[waitingFrom];
+		if (due === undefined) free.push(line);
+		else {
+			waitingFrom += 1;
+			line.send(next(), due);
+		}
+		dispatch();
+	}
+
+	const lines = Array.from({ length: order.connections }, (_, index) => new Line(order, index, done));
+	await Promise.all(lines.map((line) => line.open()));
+	const started = performance.now();
+	nextAt = started;
+	let timer: NodeJS.Timeout | undefined;
+	if (rate === null) for (const line of lines) line.send(next(), started);
+	else {
+		free.push(...lines);
+		timer = setInterval(dispatch, 1);
+	}
+	await sleep(order.warmMs);
+	since = performance.now();
+	counting = true;
+	tell("counting");
+	await sleep(order.ms);
+	end = performance.now();
+	on = false;
+	if (rate === null) counting = false;
+	tell("counted");
+	clearInterval(timer);
+	const seconds = (end - since) / 1_000;
+	for (const until = end + PATIENCE_MS; lines.some(({ busy }) => busy) && performance.now() < until; ) await sleep(5);
+	counting = false;
+	for (const line of lines) line.close();
+	const answered = [...statuses.values()].reduce((sum, count) => sum + count, 0);
+	return {
+		seconds,
+		answered,
+		good: [...statuses].reduce((sum, [status, count]) => sum + (isGood(status) ? count : 0), 0),
+		statuses: Object.fromEntries([...statuses].map(([status, count]) => [named(status), count])),
+		unanswered: rate === null ? lines.filter(({ busy }) => busy).length : Math.max(0, sent - answered),
+		lateShare: sent === 0 || rate === null ? 0 : late / sent,
+		latestMs: latest,
+		latency: latencies.length === 0 ? null : latencyOf(latencies),
+		slow,
+	};
+}
+
+function isGood(status: number): boolean {
+	return (status >= 200 && status < 300) || status === 304;
+}
+
+function named(status: number): string {
+	return ({ [-1]: "connection lost", [-2]: "connection refused" } as Record<number, string>)[status] ?? String(status);
+}
+
+function sleep(milliseconds: number): Promise<void> {
+	return new Promise((resolve) => setTimeout(resolve, milliseconds));
+}
+
+answerParent(run);

@@ -1,0 +1,11 @@
+/** All that is measured, in the order in which it is: what needs the same topology comes together. */
+import type { Workload } from "./context.ts";
+import { authenticatedGet } from "./workloads/authenticated-get.ts";
+import { drops } from "./workloads/drops.ts";
+import { fanOut } from "./workloads/fan-out.ts";
+import { idleSockets } from "./workloads/idle-sockets.ts";
+import { latency } from "./workloads/latency.ts";
+import { manySockets } from "./workloads/many-sockets.ts";
+import { recovery } from "./workloads/recovery.ts";
+
+export const workloads: readonly Workload[] = [authenticatedGet, latency, idleSockets, fanOut, drops, recovery, manySockets];

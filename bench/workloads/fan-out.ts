@@ -1,0 +1,199 @@
+/** What happens to one workspace is told to everybody who watches it, on all nodes. */
+import { setTimeout as sleep } from "node:timers/promises";
+import { type Context, FEW_SOCKETS, NODES, WORKERS_PER_NODE, type Workload } from "../context.ts";
+import { inPairs, peerOf, type Run, ratioOf, subjectOf } from "../kit/pairs.ts";
+import { type Roles, startCounting } from "../kit/proc.ts";
+import { atLeast, atMost, type Findings } from "../kit/result.ts";
+import { type Publisher, startPublisher } from "../load/publisher.ts";
+import { type FleetOrder, latencyBelow, SocketGenerators, type SocketsReport } from "../load/sockets-client.ts";
+import { startRedisPeer, startSocketPeers } from "../socket-peers.ts";
+
+/** Posted at the same moment, again and again. */
+const BURST = 40;
+const TICK_MS = 20;
+const TIMEOUT_MS = 20_000;
+const SERVERS = NODES * WORKERS_PER_NODE;
+
+interface FanOutRun extends Run {
+	readonly report: SocketsReport;
+	readonly expected: number;
+	readonly cpuUs: Readonly<Record<string, number>>;
+	/** Deliveries in a second of CPU: of those that deliver, Redis among them. */
+	readonly perCpuSecond: number;
+	readonly failedPosts: readonly string[];
+}
+
+/** Clients of one kind, and who tells them something. */
+interface Party {
+	readonly fleet: string;
+	readonly publisher: Publisher;
+	readonly roles: Roles;
+}
+
+export const fanOut: Workload = {
+	name: "fanout",
+	groups: ["sync"],
+	title: "Fan-out over four nodes",
+	what: `Clients spread over four processes listen; ${BURST} messages of about 250 bytes come in as HTTP posts at the same moment, again as soon as every client has every one of them. A delivery is one message at one client. CPU is that of the processes that hold the clients and of Redis; here each post is also a transaction in PostgreSQL, whose CPU is given beside it. Against Socket.IO with its Redis adapter, and against the package ws with Redis, one write for all messages of 20 ms.`,
+	sockets: () => FEW_SOCKETS,
+	async run(context) {
+		const generators = context.opened(await SocketGenerators.start(context.mode.listeners * 3));
+		const subject = await openSubject(context, generators);
+		const redis = context.opened(await startRedisPeer());
+		const socketIo = await openPeer(context, generators, "socket-io", redis);
+		const coalescing = await openPeer(context, generators, "raw-ws", redis);
+
+		const run = (party: Party) => () => bursts(context, generators, party);
+		context.say("against Socket.IO with the Redis adapter");
+		const againstSocketIo = await inPairs("against Socket.IO", context.mode.pairs, run(subject), run(socketIo));
+		context.say("against ws, coalescing");
+		const againstRaw = await inPairs("against coalescing ws", context.mode.pairs, run(subject), run(coalescing));
+		context.say("latency at an even pace");
+		const paced = await pace(context, generators, subject);
+
+		const perCpu = (each: FanOutRun) => each.perCpuSecond;
+		const usOf = (each: FanOutRun) => 1_000_000 / each.perCpuSecond;
+		const ours = [...againstSocketIo.kept, ...againstRaw.kept].map((pair) => pair.subject);
+		const missing = [...ours, paced].reduce((sum, { report, expected }) => sum + Math.max(0, expected - report.marks), 0);
+		const torn = [...ours, paced].reduce((sum, { report }) => sum + report.torn, 0);
+		return {
+			figures: [
+				{ name: "deliveries a second of CPU", value: subjectOf(againstSocketIo, perCpu), unit: "1/s" },
+				{ name: "ratio to Socket.IO with the Redis adapter", value: ratioOf(againstSocketIo, perCpu, perCpu), unit: "x", goal: atLeast(5) },
+				{ name: "ratio to coalescing ws", value: ratioOf(againstRaw, perCpu, perCpu), unit: "x", goal: atLeast(0.8) },
+				{ name: "CPU a delivery", value: subjectOf(againstSocketIo, usOf), unit: "us" },
+				{ name: "CPU a delivery, Socket.IO", value: peerOf(againstSocketIo, usOf), unit: "us" },
+				{ name: "CPU a delivery, coalescing ws", value: peerOf(againstRaw, usOf), unit: "us" },
+				{
+					name: "PostgreSQL's CPU a message",
+					value: subjectOf(againstSocketIo, ({ cpuUs, report }) => (cpuUs.postgres ?? 0) / Math.max(1, report.marks / report.sockets)),
+					unit: "us",
+				},
+				{ name: "from the post to the client at an even pace, p50", value: latencyBelow(paced.report, 0.5), unit: "ms" },
+				{
+					name: "from the post to the client at an even pace, p99",
+					value: latencyBelow(paced.report, 0.99),
+					unit: "ms",
+					goal: atMost(TICK_MS + 50),
+				},
+				{ name: "lost", value: missing, unit: "", goal: atMost(0) },
+				{ name: "out of order", value: torn, unit: "", goal: atMost(0) },
+			],
+			charts: [
+				{
+					name: "fan-out",
+					title: "Deliveries in a second of CPU",
+					unit: "1/s",
+					bars: [
+						{ label: "this, /sync", value: subjectOf(againstSocketIo, perCpu), ours: true },
+						{ label: "ws, coalescing", value: peerOf(againstRaw, perCpu), ours: false },
+						{ label: "Socket.IO, Redis adapter", value: peerOf(againstSocketIo, perCpu), ours: false },
+					],
+				},
+			],
+			remarks: [
+				...againstSocketIo.remarks,
+				...againstRaw.remarks,
+				...againstSocketIo.kept.flatMap(({ peer }) => lostOf("Socket.IO", peer)),
+				...againstRaw.kept.flatMap(({ peer }) => lostOf("coalescing ws", peer)),
+				...[...ours, paced].flatMap(({ failedPosts }) =>
+					failedPosts.length > 0 ? [`${failedPosts.length} posts failed: ${[...new Set(failedPosts)].join(", ")}`] : [],
+				),
+			],
+			raw: { againstSocketIo, againstRaw, paced },
+		} satisfies Findings;
+	},
+};
+
+function lostOf(name: string, { report, expected }: FanOutRun): string[] {
+	return report.marks < expected ? [`${name}: ${expected - report.marks} of ${expected} deliveries were missing`] : [];
+}
+
+async function openSubject(context: Context, generators: SocketGenerators): Promise<Party> {
+	const subject = await context.subject();
+	const token = await subject.token("watcher", "fan-out");
+	const { host, port, authority } = subject;
+	await openAll(context, generators, "subject", { engine: false, host, port, path: "/sync", authority, tokens: [token] });
+	const publisher = startPublisher([{ host, port, path: "/api/memory/store" }], { host: authority, authorization: `Bearer ${token}` });
+	return { fleet: "subject", publisher, roles: await subject.roles() };
+}
+
+async function openPeer(
+	context: Context,
+	generators: SocketGenerators,
+	kind: "socket-io" | "raw-ws",
+	redis: { readonly port: number; readonly pid: number },
+): Promise<Party> {
+	const peers = await startSocketPeers(context, kind, SERVERS, redis.port);
+	const path = kind === "socket-io" ? "/socket.io/?EIO=4&transport=websocket" : "/";
+	const { listeners } = context.mode;
+	for (const [index, port] of peers.ports.entries()) {
+		const count = Math.floor(listeners / SERVERS) + (index < listeners % SERVERS ? 1 : 0);
+		const where = { engine: kind === "socket-io", host: "127.0.0.1", port, path, authority: `127.0.0.1:${port}`, tokens: [] };
+		await openAll(context, generators, kind, where, count);
+	}
+	const publisher = startPublisher(peers.ports.map((port) => ({ host: "127.0.0.1", port, path: "/" })));
+	return { fleet: kind, publisher, roles: { app: peers.pids, redis: [redis.pid] } };
+}
+
+async function openAll(
+	context: Context,
+	generators: SocketGenerators,
+	fleet: string,
+	where: Omit<FleetOrder, "count" | "perSecond" | "firstSource" | "sources">,
+	count = context.mode.listeners,
+): Promise<void> {
+	const { opened, failed } = await generators.open(fleet, { ...where, count, perSecond: 800 });
+	if (opened !== count) throw new Error(`${fleet}: ${opened} of ${count} sockets were opened: ${JSON.stringify(failed)}`);
+}
+
+/** Bursts one after another, each when the one before has arrived everywhere. */
+async function bursts(context: Context, generators: SocketGenerators, { fleet, publisher, roles }: Party): Promise<FanOutRun> {
+	await generators.reset(fleet);
+	const counted = publisher.failed.length;
+	const count = startCounting(roles, context.ours);
+	let posted = 0;
+	for (const end = performance.now() + context.mode.fanOutMs; performance.now() < end; ) {
+		await publisher.burst(BURST);
+		posted += BURST;
+		await generators.until(fleet, posted, TIMEOUT_MS);
+	}
+	const { cpuUs, foreign } = count();
+	const report = await generators.report(fleet);
+	const us = (cpuUs.app ?? 0) + (cpuUs.redis ?? 0);
+	return {
+		report,
+		expected: posted * report.sockets,
+		cpuUs,
+		foreign,
+		invalid: null,
+		perCpuSecond: report.marks / (us / 1_000_000),
+		failedPosts: publisher.failed.slice(counted),
+	};
+}
+
+/** Single messages, 50 a second: how long each takes from the post to every client. */
+async function pace(context: Context, generators: SocketGenerators, { fleet, publisher, roles }: Party): Promise<FanOutRun> {
+	await generators.reset(fleet);
+	const counted = publisher.failed.length;
+	const count = startCounting(roles, context.ours);
+	const posts: Promise<void>[] = [];
+	const began = performance.now();
+	for (let due = 0; due < context.mode.fanOutMs; due += 20) {
+		await sleep(Math.max(0, began + due - performance.now()));
+		posts.push(publisher.burst(1));
+	}
+	await Promise.all(posts);
+	await generators.until(fleet, posts.length, TIMEOUT_MS);
+	const { cpuUs, foreign } = count();
+	const report = await generators.report(fleet);
+	return {
+		report,
+		expected: posts.length * report.sockets,
+		cpuUs,
+		foreign,
+		invalid: null,
+		perCpuSecond: Number.NaN,
+		failedPosts: publisher.failed.slice(counted),
+	};
+}
