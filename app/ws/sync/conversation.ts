@@ -122,6 +122,9 @@ export class Conversation implements SocketEars {
 		if (type === "subscribe") keys.add(key);
 		else keys.delete(key);
 		hub.assign(socket, [...keys].sort().join("\n"));
+		// The next heartbeat, which brings them again, may be long in coming.
+		const figures = type === "subscribe" && entityType === "performance" ? this.#context.settings.performance() : null;
+		if (figures) tell(socket, { type: "performance-update", data: figures, timestamp: Date.now() });
 		if (requestId === undefined) return;
 		// Whatever happens after this position is sent as the new subscriptions want it.
 		const seq = Math.max(hub.position, socket.told);

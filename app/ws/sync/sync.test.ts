@@ -628,6 +628,10 @@ describe("the heartbeat", () => {
 		doesNot.send({ type: "subscribe", entityType: "task", requestId: "r" });
 		expect(await wants.next("performance-update")).toMatchObject({ data: { cpu: 12 } });
 		await doesNot.next("subscribed");
+		const asks = client(host);
+		await asks.opened;
+		asks.send({ type: "subscribe", entityType: "performance" });
+		expect(await asks.next("performance-update", 300), "at once").toMatchObject({ data: { cpu: 12 } });
 		const before = doesNot.messages.length;
 		await new Promise((resolve) => setTimeout(resolve, 600));
 		expect(doesNot.messages.slice(before)).toEqual([]);
