@@ -13,13 +13,14 @@ export default defineConfig({
 				test: {
 					name: "unit",
 					include: ["**/*.test.ts"],
-					exclude: ["**/node_modules/**", "test/haproxy/**", "test/cluster/**", "test/app/**"],
+					exclude: ["**/node_modules/**", "test/haproxy/**", "test/cluster/**", "test/app/**", "test/page/**"],
 					testTimeout: 60_000, // the processors may be busy with something else
 				},
 			},
 			{ extends: true, test: { name: "haproxy", include: ["test/haproxy/**/*.test.ts"], ...daemons } },
 			{ extends: true, test: { name: "cluster", include: ["test/cluster/**/*.test.ts"], ...daemons } },
 			{ extends: true, test: { name: "app", include: ["test/app/**/*.test.ts"], ...daemons } },
+			{ extends: true, test: { name: "page", include: ["test/page/**/*.test.ts"], ...daemons } },
 		],
 	},
 });

@@ -26,10 +26,12 @@ type Step = (filters: string[]) => Promise<Outcome> | Outcome;
 const steps: Record<string, Step> = {
 	lint: () => run("biome", ["check", "--error-on-warnings", "--diagnostic-level=warn", "."]),
 	imports: () => run("node", [path.join(root, "scripts/lint-imports.ts")]),
-	types: () => run("tsc", ["--project", root]),
+	// The page runs in browsers: it knows of other things.
+	types: () => both(run("tsc", ["--project", root]), run("tsc", ["--project", path.join(root, "app/page")])),
 	unit: (filters) => tests("unit", filters, "something that its file names"),
 	haproxy: (filters) => tests("haproxy", filters, "HAProxy on the PATH, or its path in HAPROXY"),
 	app: (filters) => tests("app", filters, "redis-server and PostgreSQL"),
+	page: (filters) => tests("page", filters, "Chromium, redis-server and PostgreSQL"),
 	cluster: (filters) => tests("cluster", filters, "KUBEBUILDER_ASSETS: a folder with etcd and kube-apiserver"),
 };
 
@@ -64,6 +66,10 @@ process.exit(total(({ failed }) => failed) > 0 ? 1 : 0);
 function run(program: string, args: string[]): Outcome {
 	const { status } = spawnSync(path.join(bin, program), args, { cwd: root, stdio: "inherit" });
 	return { passed: 0, failed: status === 0 ? 0 : 1, skipped: [] };
+}
+
+function both(one: Outcome, other: Outcome): Outcome {
+	return { passed: one.passed + other.passed, failed: one.failed + other.failed, skipped: [...one.skipped, ...other.skipped] };
 }
 
 /** The tests of one project of vitest.config.ts. `needs` explains a test that was skipped without a note. */

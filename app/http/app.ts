@@ -3,7 +3,7 @@ import type { Services } from "../ports.ts";
 import { authentication } from "./authenticate.ts";
 import { clientErrorHandler } from "./client-errors.ts";
 import { Edge } from "./edge.ts";
-import type { Endpoint } from "./endpoint.ts";
+import type { Endpoint, EndpointKind } from "./endpoint.ts";
 import { HttpError } from "./errors.ts";
 import { parseBody } from "./json.ts";
 import { answerSchema } from "./openapi.ts";
@@ -15,6 +15,7 @@ import { hiveEndpoints } from "./routes/hive.ts";
 import { mastraEndpoints } from "./routes/mastra.ts";
 import { mcpEndpoints } from "./routes/mcp.ts";
 import { memoryEndpoints } from "./routes/memory.ts";
+import { pageEndpoints } from "./routes/page.ts";
 import { sessionEndpoints } from "./routes/session.ts";
 import { syncEndpoints } from "./routes/sync.ts";
 import { systemEndpoints } from "./routes/system.ts";
@@ -74,7 +75,7 @@ export function buildApp(services: Services, settings: HttpSettings, observe: Ht
 	return app;
 }
 
-/** Every operation there is, in the order of the documentation. */
+/** Every operation there is, in the order of the documentation, and the page, which is no part of the API. */
 function endpointsOf(services: Services, settings: HttpSettings, cookies: ReturnType<typeof sessionCookies>, edge: Edge): Endpoint[] {
 	const documented = [
 		...hiveEndpoints(services),
@@ -88,15 +89,17 @@ function endpointsOf(services: Services, settings: HttpSettings, cookies: Return
 		...sessionEndpoints(services.identity, cookies, edge),
 		...healthEndpoints(services, settings),
 	];
-	return [...documented, ...documentEndpoints(documented, settings.version)];
+	return [...documented, ...documentEndpoints(documented, settings.version), ...pageEndpoints()];
 }
+
+/** Their answers are ready as bytes. */
+const sentAsBytes: ReadonlySet<EndpointKind> = new Set(["list", "public", "page"]);
 
 function serve(app: FastifyInstance, endpoint: Endpoint, services: Services, edge: Edge): void {
 	app.route({
 		method: endpoint.method,
 		url: endpoint.path,
-		// Lists and documents are sent as bytes.
-		schema: endpoint.kind === "list" || endpoint.kind === "public" ? {} : { response: { 200: answerSchema(endpoint.answer) } },
+		schema: sentAsBytes.has(endpoint.kind) ? {} : { response: { 200: answerSchema(endpoint.answer) } },
 		onRequest: edge.enter(endpoint),
 		onResponse: edge.leave(endpoint.path),
 		errorHandler: edge.fail(endpoint),

@@ -23,6 +23,7 @@ export const UNMATCHED = "unmatched";
 /** The level of load from which an endpoint is not served. */
 const shedFrom: Readonly<Record<EndpointKind, number>> = {
 	public: 1,
+	page: 1,
 	list: 2,
 	read: 2,
 	write: 3,
@@ -38,11 +39,26 @@ const protection = {
 	"referrer-policy": "no-referrer",
 };
 
+/** Whatever gets into the page's data, the page runs and loads what came with it and nothing else. */
+const pagePolicy = [
+	"default-src 'none'",
+	"script-src 'self'",
+	"style-src 'self'",
+	"img-src 'self'",
+	"connect-src 'self'",
+	"base-uri 'none'",
+	"form-action 'none'",
+	"frame-ancestors 'none'",
+	"require-trusted-types-for 'script'",
+	"trusted-types 'none'",
+].join("; ");
+
 const unkept = { ...protection, "cache-control": "no-store", vary: "Origin" };
 
 const headers: Readonly<Record<EndpointKind, Readonly<Record<string, string>>>> = {
 	// What the balancer keeps must not vary; it keeps nothing for those who send an origin.
 	public: { ...protection, "cache-control": "public, max-age=1" },
+	page: { ...protection, "content-security-policy": pagePolicy, "cache-control": "public, max-age=1" },
 	list: { ...protection, "cache-control": "private, no-cache", vary: "Origin" },
 	read: unkept,
 	write: unkept,
@@ -91,7 +107,7 @@ export class Edge {
 				this.demandRoom(path, shedFrom[kind]);
 				if (kind === "session") this.#enterSession(request, path);
 				else this.#take(path, "address", this.#address(request));
-				if (kind === "public" || kind === "session") return done();
+				if (kind === "public" || kind === "page" || kind === "session") return done();
 			} catch (error) {
 				return done(error as Error);
 			}

@@ -8,13 +8,14 @@ import type { Failure } from "./errors.ts";
  *
  * - `health`: for probes. Nobody is asked who he is, nothing is limited or shed.
  * - `public`: a document, the same for everybody, that the load balancer may keep. Shed first.
+ * - `page`: a file of the page at `/`, kept likewise. A browser shows it.
  * - `list`: what is asked for again and again, kept until the workspace changes. Shed first where it is not at hand.
  * - `read`: a principal reads, or calls something that changes nothing. Shed second.
  * - `write`: a principal changes its workspace. Shed last.
  * - `completion`: the end of a task, the one thing that makes less work. Never shed.
  * - `session`: logging in and out, before there is a principal. Shed last, with a limit of its own.
  */
-export type EndpointKind = "health" | "public" | "list" | "read" | "write" | "completion" | "session";
+export type EndpointKind = "health" | "public" | "page" | "list" | "read" | "write" | "completion" | "session";
 
 export type Method = "GET" | "POST" | "DELETE";
 
@@ -78,7 +79,7 @@ export interface EndpointDefinition<
 	readonly failureFields?: (failure: Failure, body: unknown) => object;
 	readonly keptAs?: (query: z.output<Query>) => string;
 	readonly handle: (
-		call: Kind extends "health" | "public" | "session"
+		call: Kind extends "health" | "public" | "page" | "session"
 			? Call<z.output<Params>, z.output<Query>, z.output<Body>>
 			: GuardedCall<z.output<Params>, z.output<Query>, z.output<Body>>,
 	) => z.input<Answer> | Promise<z.input<Answer>>;

@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import type { z } from "zod";
 import type { Principal } from "../model.ts";
@@ -64,12 +65,17 @@ function changing(endpoint: Endpoint, cache: CacheService, edge: Edge): Handler 
 	};
 }
 
+/** What never changes, ready to be sent. */
+export function keptBody(body: Buffer): CachedBody {
+	return { body, etag: `"${createHash("sha256").update(body).digest("base64url").slice(0, 27)}"` };
+}
+
 /** Sends bytes that are ready, or 304 to who has them already. */
-export function sendKept({ body, etag }: CachedBody, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+export function sendKept({ body, etag }: CachedBody, request: FastifyRequest, reply: FastifyReply, type = JSON_TYPE): FastifyReply {
 	reply.header("etag", etag);
 	const known = request.raw.headers["if-none-match"];
 	if (known !== undefined && matches(known, etag)) return reply.code(304).send();
-	return reply.header("content-type", JSON_TYPE).send(body);
+	return reply.header("content-type", type).send(body);
 }
 
 /** The weak comparison of RFC 9110, 13.1.2. */

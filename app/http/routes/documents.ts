@@ -1,9 +1,8 @@
-import { createHash } from "node:crypto";
 import { z } from "zod";
 import type { CachedBody } from "../../ports.ts";
 import { type Endpoint, endpoint } from "../endpoint.ts";
 import { openApiDocument } from "../openapi.ts";
-import { sendKept } from "../serve.ts";
+import { keptBody, sendKept } from "../serve.ts";
 
 /** What the server says of itself: the same for everybody, and ready as bytes. */
 export function documentEndpoints(documented: readonly Endpoint[], version: string): Endpoint[] {
@@ -40,15 +39,10 @@ function document(path: string, summary: string, answer: z.ZodType, write: () =>
 		summary,
 		answer,
 		handle: ({ request, reply }) => {
-			kept ??= keep(write());
+			kept ??= keptBody(Buffer.from(JSON.stringify(write())));
 			return sendKept(kept, request, reply);
 		},
 	});
-}
-
-function keep(value: object): CachedBody {
-	const body = Buffer.from(JSON.stringify(value));
-	return { body, etag: `"${createHash("sha256").update(body).digest("base64url").slice(0, 27)}"` };
 }
 
 function listOf(endpoints: readonly Endpoint[]): Record<string, Record<string, string>> {
