@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import path from "node:path";
 import { type Browser, type BrowserContextOptions, chromium, type Page } from "playwright-core";
 
-const program = process.env.CHROMIUM ?? onPath("chromium");
+const program = process.env.CHROMIUM || onPath("chromium");
 
 /** Why there can be no browser here, or null. */
 export const browserMissing = program === null ? "needs chromium on the PATH, or its path in CHROMIUM" : null;
