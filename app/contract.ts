@@ -53,7 +53,7 @@ export const paths = {
  * Responses the load balancer may keep for a second: the same for everybody, whoever asks.
  * Nothing that reads a session or a token may ever be on this list. An entry that ends in `/` is a prefix, but for `/` itself.
  */
-export const publicPaths: readonly string[] = ["/openapi.json", "/api/docs", "/", "/page/"];
+export const publicPaths: readonly string[] = ["/openapi.json", "/api/docs", "/api/public/", "/", "/page/"];
 
 /** The cookie by which a browser stays with its worker. */
 export const STICKY_COOKIE = "agentic_worker";

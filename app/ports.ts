@@ -105,6 +105,19 @@ export interface MemoryService {
 	/** The newest entries of a system, and how many there are. */
 	list(principal: Principal, system: MemorySystem, limit: number): Promise<{ entries: MemoryEntry[]; total: number }>;
 	remove(principal: Principal, system: MemorySystem, namespace: string, key: string): Promise<boolean>;
+	/** An entry of the system `swarm` in the namespace {@link PUBLIC_NAMESPACE}: for everybody, so as it is after every change so far. */
+	published(workspace: string, key: string): Promise<MemoryEntry | null>;
+}
+
+/** What is stored in this namespace is published: anybody may read it, who knows the workspace and the key. */
+export const PUBLIC_NAMESPACE = "public";
+
+/**
+ * The cache's name for a published entry. It belongs to no workspace's: most changes of a workspace leave it as it is. What is
+ * kept for a principal has its name, encoded, in the last place but one: that is never an `@`.
+ */
+export function publishedKey(workspace: string, key: string): string {
+	return `@published:${encodeURIComponent(workspace)}:@:${encodeURIComponent(key)}`;
 }
 
 /** The sequence of a workspace's events, the same for every worker. */

@@ -16,6 +16,7 @@ import { mastraEndpoints } from "./routes/mastra.ts";
 import { mcpEndpoints } from "./routes/mcp.ts";
 import { memoryEndpoints } from "./routes/memory.ts";
 import { pageEndpoints } from "./routes/page.ts";
+import { publishedEndpoints } from "./routes/published.ts";
 import { sessionEndpoints } from "./routes/session.ts";
 import { syncEndpoints } from "./routes/sync.ts";
 import { systemEndpoints } from "./routes/system.ts";
@@ -81,6 +82,7 @@ function endpointsOf(services: Services, settings: HttpSettings, cookies: Return
 		...hiveEndpoints(services),
 		...taskEndpoints(services),
 		...memoryEndpoints(services),
+		...publishedEndpoints(services),
 		...mcpEndpoints(),
 		...systemEndpoints(services, settings),
 		...aliasEndpoints(services),

@@ -25,14 +25,14 @@ async function operations(
 }
 
 describe("who is asking", () => {
-	it("is asked on every route but health, documents and the session itself", async () => {
+	it("is asked on every route but health, documents, what is published and the session itself", async () => {
 		const { anyone } = testApp();
 		const all = await operations(anyone);
 		expect(all.length).toBeGreaterThan(50);
 		for (const { method, url, open, tag } of all) {
 			const answer = await anyone(method, url);
 			expect(answer.statusCode === 401, `${method} ${url}`).toBe(!open);
-			expect(open, `${method} ${url}`).toBe(["health", "documents", "session"].includes(tag));
+			expect(open, `${method} ${url}`).toBe(["health", "documents", "session", "published"].includes(tag));
 			if (open) continue;
 			expect(answer.headers["www-authenticate"]).toBe("Bearer");
 			expect(answer.json().error).toBe("A valid token or session is needed");
@@ -310,7 +310,8 @@ describe("headers", () => {
 describe("what the load balancer may keep", () => {
 	it("is exactly what the contract lists, and nothing that reads a session or a token", async () => {
 		const { anyone, as } = testApp();
-		const alice = await as("alice");
+		const alice = await as("alice", ["member"], "x");
+		await alice("POST", "/api/memory/store", { namespace: "public", key: "x", value: 1 });
 		const kept = new Set<string>();
 		const page = Object.keys(pageFiles).map((url) => ({ method: "GET" as const, url, open: true }));
 		for (const { method, url, open } of [...(await operations(anyone)), ...page]) {

@@ -277,6 +277,13 @@ export const MemoryRecord = z
 	})
 	.meta({ id: "MemoryRecord" });
 
+/** `*` is the key: it may have slashes in it. */
+export const PublishedParams = z.object({ workspace: words(256).min(1), "*": words(1_024).min(1) });
+
+export const PublishedEntry = z
+	.object({ workspace: z.string(), key: z.string(), value: z.unknown(), updated_at: Timestamp })
+	.meta({ id: "PublishedEntry" });
+
 export const SearchMemory = z.object({
 	pattern: words(1_024).default("*"),
 	namespace: words(256).optional(),

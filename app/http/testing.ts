@@ -12,6 +12,8 @@ import {
 	type IdentityService,
 	type LimitService,
 	type MemoryService,
+	PUBLIC_NAMESPACE,
+	publishedKey,
 	ServiceError,
 	type Services,
 	type TaskService,
@@ -70,6 +72,7 @@ export function inMemoryServices(): TestServices {
 	};
 	const away = new Set<string>();
 	const since = Date.now();
+	const cache = cacheService();
 	return {
 		swarm: {
 			current: async (principal) => of(principal).swarm,
@@ -105,14 +108,14 @@ export function inMemoryServices(): TestServices {
 		agents: agentService(of),
 		tasks: taskService(of),
 		activities: { list: async (principal, limit) => of(principal).activities.slice(0, limit) },
-		memory: memoryService(of),
+		memory: memoryService(of, (workspace) => alive(workspaces.get(workspace) ?? new Workspace()), cache),
 		events: {
 			subscribe: async () => () => {},
 			since: async (workspace, seq, limit) => (workspaces.get(workspace)?.events ?? []).slice(seq, seq + limit),
 			head: async (workspace) => workspaces.get(workspace)?.events.length ?? 0,
 		},
 		identity: identityService(),
-		cache: cacheService(),
+		cache,
 		limits: limitService(),
 		health: {
 			dependencies: () =>
@@ -213,7 +216,11 @@ function taskService(of: (principal: Principal) => Workspace): TaskService {
 	};
 }
 
-function memoryService(of: (principal: Principal) => Workspace): MemoryService {
+function memoryService(
+	of: (principal: Principal) => Workspace,
+	entriesIn: (workspace: string) => MemoryEntry[],
+	cache: CacheService,
+): MemoryService {
 	const keyOf = (system: string, namespace: string, key: string) => JSON.stringify([system, namespace, key]);
 	const find = (principal: Principal, key: string) =>
 		alive(of(principal)).find((entry) => keyOf(entry.system, entry.namespace, entry.key) === key);
@@ -235,6 +242,7 @@ function memoryService(of: (principal: Principal) => Workspace): MemoryService {
 			space.memory.delete(keyOf(system, namespace, key));
 			space.memory.set(keyOf(system, namespace, key), entry);
 			space.note("memory", `Memory ${key} stored`, { entityType: "memory", entityId: key, action: "created", data: entry });
+			await cache.invalidate(publishedKey(principal.workspace, key));
 			return entry;
 		},
 		get: async (principal, system, namespace, key) => find(principal, keyOf(system, namespace, key)) ?? null,
@@ -251,8 +259,11 @@ function memoryService(of: (principal: Principal) => Workspace): MemoryService {
 			return { entries: entries.slice(0, limit), total: entries.length };
 		},
 		async remove(principal, system, namespace, key) {
+			await cache.invalidate(publishedKey(principal.workspace, key));
 			return find(principal, keyOf(system, namespace, key)) !== undefined && of(principal).memory.delete(keyOf(system, namespace, key));
 		},
+		published: async (workspace, key) =>
+			entriesIn(workspace).find((entry) => entry.system === "swarm" && entry.namespace === PUBLIC_NAMESPACE && entry.key === key) ?? null,
 	};
 }
 

@@ -155,6 +155,6 @@ function kibibytes(text: string): number | null {
 	return figure === undefined || unit === undefined ? null : Number(figure) * (UNITS[unit] as number);
 }
 
-function iso(milliseconds: number): string {
+export function iso(milliseconds: number): string {
 	return new Date(milliseconds).toISOString();
 }

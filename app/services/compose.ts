@@ -1,5 +1,5 @@
 import type { Redis, RedisOptions } from "ioredis";
-import type { Services } from "../ports.ts";
+import { publishedKey, type Services } from "../ports.ts";
 import { Buckets } from "../stores/buckets.ts";
 import { Channels, channelOptions } from "../stores/channels.ts";
 import { EventLog } from "../stores/event-log.ts";
@@ -83,7 +83,9 @@ export function createServices({ database, connect, observe }: ServiceParts, set
 	const limits = limitService(new Buckets(redis.limits), settings.limits, observe);
 	const health = healthService({ database, redis: { state: redis.state, cache: redis.cache } });
 	const change = changer(database, publisherOf(cache, events));
-	const memory = memoryService(database, change, problem("reads of memory entries were not counted"));
+	const unpublish = (workspace: string, key: string) =>
+		cache.invalidate(publishedKey(workspace, key)).catch(problem("a published entry may be outdated"));
+	const memory = memoryService(database, change, unpublish, problem("reads of memory entries were not counted"));
 	return {
 		swarm: swarmService(database, change),
 		agents: agentService(database, change),

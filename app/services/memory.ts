@@ -1,9 +1,10 @@
 import type { MemoryEntry } from "../model.ts";
-import { type MemoryService, ServiceError } from "../ports.ts";
+import { type MemoryService, PUBLIC_NAMESPACE, ServiceError } from "../ports.ts";
 import { addReads, countEntries, deleteEntry, type EntryKey, findEntry, listEntries, putEntry, type Reads } from "../stores/memory.ts";
 import type { Database } from "../stores/postgres.ts";
 import type { Changer } from "./changes.ts";
 import { demandBytes } from "./demand.ts";
+import { turns } from "./turns.ts";
 
 /** Bytes in UTF-8; entries of a listing; the longest time to live, ten years. */
 const limits = {
@@ -25,6 +26,11 @@ const COUNT_EVERY = 5_000;
 /** Entries whose reads are gathered at most; the reads of others are not counted until the next time. */
 const GATHERED = 10_000;
 
+const PUBLISHED_SYSTEM = "swarm";
+
+/** Reads of the primary that strangers cause on one worker: whoever guesses keys takes no connection from everybody else. */
+const strangers = { running: 1, waiting: 200 } as const;
+
 /** A memory service that gathers counts, and adds those that are left when it is closed. */
 export interface CountingMemoryService extends MemoryService {
 	close(): Promise<void>;
@@ -33,9 +39,28 @@ export interface CountingMemoryService extends MemoryService {
 /**
  * An entry's `accessCount` are the reads of it by key: added every few seconds by each worker, so it is a little late,
  * and a worker that is killed leaves out its last seconds. A read costs no write of its own.
+ *
+ * @param outdated is told of every published entry that may have changed, before its change is answered; never fails
  */
-export function memoryService(database: Database, change: Changer, onProblem: (error: unknown) => void): CountingMemoryService {
+export function memoryService(
+	database: Database,
+	change: Changer,
+	outdated: (workspace: string, key: string) => Promise<void>,
+	onProblem: (error: unknown) => void,
+): CountingMemoryService {
 	const reads = new ReadCounts(database, onProblem);
+	const inTurn = turns(strangers);
+
+	/** Also where a change of a published entry failed: it may have been made nevertheless. */
+	async function andOutdate<T>(workspace: string, { system, namespace, key }: EntryKey, changed: Promise<T>): Promise<T> {
+		if (system !== PUBLISHED_SYSTEM || namespace !== PUBLIC_NAMESPACE) return await changed;
+		try {
+			return await changed;
+		} finally {
+			await outdated(workspace, key);
+		}
+	}
+
 	return {
 		store(principal, { system, namespace, key, value, metadata, ttlSeconds }) {
 			demandKey({ system, namespace, key });
@@ -45,7 +70,7 @@ export function memoryService(database: Database, change: Changer, onProblem: (e
 			if (ttlSeconds !== undefined && !(ttlSeconds > 0 && ttlSeconds <= limits.ttlSeconds)) {
 				throw new ServiceError("INVALID", `ttl is a number of seconds above 0, at most ${limits.ttlSeconds}`);
 			}
-			return change(
+			const changed = change(
 				principal,
 				(client) =>
 					putEntry(client, principal.workspace, {
@@ -61,6 +86,7 @@ export function memoryService(database: Database, change: Changer, onProblem: (e
 					return entry;
 				},
 			);
+			return andOutdate(principal.workspace, { system, namespace, key }, changed);
 		},
 
 		async get(principal, system, namespace, key) {
@@ -89,7 +115,7 @@ export function memoryService(database: Database, change: Changer, onProblem: (e
 
 		remove(principal, system, namespace, key) {
 			const entryKey = { system, namespace, key };
-			return change(
+			const changed = change(
 				principal,
 				(client) => deleteEntry(client, principal.workspace, entryKey),
 				async (removed, { happened }) => {
@@ -97,6 +123,13 @@ export function memoryService(database: Database, change: Changer, onProblem: (e
 					return removed;
 				},
 			);
+			return andOutdate(principal.workspace, entryKey, changed);
+		},
+
+		async published(workspace, key) {
+			const read = () =>
+				database.readPrimary((client) => findEntry(client, workspace, { system: PUBLISHED_SYSTEM, namespace: PUBLIC_NAMESPACE, key }));
+			return await inTurn("published", read);
 		},
 
 		close: () => reads.close(),

@@ -209,7 +209,14 @@ export function memoryServices(principals: readonly Principal[]): MemoryServices
 			expireClaims: async () => 0,
 		},
 		activities: { list: async () => [] },
-		memory: { store: absent, get: async () => null, search: async () => [], list: async () => ({ entries: [], total: 0 }), remove: absent },
+		memory: {
+			store: absent,
+			get: async () => null,
+			search: async () => [],
+			list: async () => ({ entries: [], total: 0 }),
+			remove: absent,
+			published: absent,
+		},
 		events: {
 			async subscribe(workspace, onEvent, onGap) {
 				check();

@@ -177,7 +177,12 @@ export function servicesOn(database: Database, claimSilenceMs = 60_000) {
 		agents: agentService(database, change),
 		tasks: taskService(database, change, { claimSilenceMs }),
 		activities: activityService(database),
-		memory: memoryService(database, change, () => {}),
+		memory: memoryService(
+			database,
+			change,
+			async () => {},
+			() => {},
+		),
 	};
 }
 

@@ -1,0 +1,40 @@
+import { publishedKey, ServiceError, type Services } from "../../ports.ts";
+import { type Endpoint, endpoint } from "../endpoint.ts";
+import { PublishedEntry, PublishedParams } from "../schemas.ts";
+import { sendKept } from "../serve.ts";
+import { iso, storedValue } from "../views.ts";
+
+/**
+ * Milliseconds for which an entry is served without asking, and then while it is read anew. A change ends both at once; this is
+ * for what expires by itself.
+ */
+const FRESH_MS = 5_000;
+const STALE_MS = 5_000;
+
+/** What a workspace has stored for everybody: nobody is asked who he is, and the load balancer keeps it for a second. */
+export function publishedEndpoints({ cache, memory }: Services): Endpoint[] {
+	return [
+		endpoint({
+			method: "GET",
+			path: "/api/public/:workspace/*",
+			kind: "public",
+			tag: "published",
+			summary:
+				"An entry that a workspace has published: stored in the namespace `public` of the system `swarm`. A change is seen after a second.",
+			params: PublishedParams,
+			answer: PublishedEntry,
+			handle: async ({ params, request, reply }) => {
+				const { workspace, "*": key } = params;
+				const kept = await cache.get(publishedKey(workspace, key), FRESH_MS, STALE_MS, async () => {
+					const entry = await memory.published(workspace, key);
+					return entry && { workspace, key, value: storedValue(entry.value), updated_at: iso(entry.updatedAt) };
+				});
+				if (kept.body.equals(NOTHING)) throw new ServiceError("NOT_FOUND", "Nothing is published there");
+				return sendKept(kept, request, reply);
+			},
+		}),
+	];
+}
+
+/** That there is nothing is kept as well. */
+const NOTHING = Buffer.from("null");
