@@ -69,6 +69,12 @@ export const REDIS_GROUP = "state";
 
 const DRAIN_SECONDS = 10;
 
+/**
+ * A worker refuses requests from this delay of its event loop. Far more than in the cluster: all nodes share one machine's
+ * processors here, and a worker that starts makes the others late.
+ */
+const SHED_DELAY_MS = 500;
+
 /** A worker's memory before PM2 replaces it, MiB: what a pod of the default size gives it, or less on a small machine. */
 const WORKER_MEMORY_MIB = 512;
 
@@ -265,6 +271,7 @@ function serverEnvironment({ config, settings, layout, ports }: Ingredients): En
 	const contract = Object.fromEntries(Object.entries(values).map(([setting, value]) => [env[setting as keyof typeof env], String(value)]));
 	return {
 		...contract,
+		SHED_DELAY_MS: String(SHED_DELAY_MS),
 		...(settings.legacyOpen ? { LEGACY_OPEN: "1" } : {}),
 		...(settings.traces === null ? {} : { OTEL_EXPORTER_OTLP_ENDPOINT: settings.traces }),
 		...settings.env,

@@ -1,8 +1,10 @@
 import { rmSync } from "node:fs";
 import { presence } from "../../local/client.ts";
-import { endLeftovers, removeState } from "../../local/state.ts";
+import { gone } from "../../local/processes.ts";
+import { endLeftovers, readState, removeState } from "../../local/state.ts";
+import type { Told } from "../../local/supervisor.ts";
 import { command, exitCodes } from "../command.ts";
-import { ask, placeOf, progress, whichOption } from "../local.ts";
+import { ask, type Place, placeOf, progress, whichOption } from "../local.ts";
 
 export const downCommand = command({
 	name: "down",
@@ -17,7 +19,7 @@ export const downCommand = command({
 		const is = await presence(layout);
 		const { tell, done } = progress(io);
 		try {
-			if (is === "there") await ask(place, "down", { volumes }, tell);
+			if (is === "there") await askDown(place, volumes, tell);
 			else if (is === "gone")
 				await endLeftovers(layout, (name) => tell({ service: name, state: "stopped", ms: null, why: "its supervisor was gone" }));
 		} finally {
@@ -31,3 +33,10 @@ export const downCommand = command({
 		return exitCodes.done;
 	},
 });
+
+/** Waits for the supervisor's own end as well. */
+async function askDown(place: Place, volumes: boolean, tell: (told: Told) => void): Promise<void> {
+	const supervisor = readState(place.layout)?.supervisor;
+	await ask(place, "down", { volumes }, tell);
+	if (supervisor) await gone([supervisor], 5_000);
+}
