@@ -117,7 +117,7 @@ export const PUBLIC_NAMESPACE = "public";
  * kept for a principal has its name, encoded, in the last place but one: that is never an `@`.
  */
 export function publishedKey(workspace: string, key: string): string {
-	return `@published:${encodeURIComponent(workspace)}:@:${encodeURIComponent(key)}`;
+	return `@published:${encodeURIComponent(workspace.toWellFormed())}:@:${encodeURIComponent(key.toWellFormed())}`;
 }
 
 /** The sequence of a workspace's events, the same for every worker. */
