@@ -29,6 +29,8 @@ export async function runUnderHost(options: {
 	readonly stack: string;
 	readonly config: Readonly<Record<string, string>>;
 	readonly dryRun: boolean;
+	/** Whether errors have stack traces, as they have by default. The SDK takes one for every promise: most of a run. */
+	readonly stackTraces: boolean;
 }): Promise<HostRun> {
 	// In an update every resource has an id; what else a provider computes, this one leaves out.
 	const answer = options.dryRun ? undefined : (_type: string, name: string) => ({ id: name });
@@ -59,7 +61,11 @@ export async function runUnderHost(options: {
 			{
 				cwd: options.root,
 				reject: false,
-				env: { PULUMI_CONFIG: JSON.stringify(options.config), PULUMI_NODEJS_TYPESCRIPT: "false" },
+				env: {
+					PULUMI_CONFIG: JSON.stringify(options.config),
+					PULUMI_NODEJS_TYPESCRIPT: "false",
+					...(options.stackTraces ? {} : { NODE_OPTIONS: "--stack-trace-limit=0" }),
+				},
 			},
 		);
 		return { exitCode, log, record: monitor.result() };
