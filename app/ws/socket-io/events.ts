@@ -144,6 +144,9 @@ const events: Record<string, Event> = {
 	"terminal:claude-flow": event(anything, noTerminal),
 };
 
+/** All that a client may send. */
+export const eventNames: readonly string[] = Object.keys(events);
+
 const NOT_HERE = "Not part of this build.";
 
 function notHere(): never {

@@ -47,6 +47,11 @@ const clientMessage = z.discriminatedUnion("type", [
 	z.object({ type: z.literal("ping") }),
 ]);
 
+/** All that a client may send. */
+export const messageTypes: readonly string[] = clientMessage.options.flatMap(({ shape: { type } }) =>
+	type instanceof z.ZodEnum ? type.options : [type.value],
+);
+
 export type ClientMessage = z.infer<typeof clientMessage>;
 
 /** @returns undefined for JSON that is no message of the protocol */
