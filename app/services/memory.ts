@@ -29,7 +29,7 @@ const GATHERED = 10_000;
 const PUBLISHED_SYSTEM = "swarm";
 
 /** Reads of the primary that strangers cause on one worker: whoever guesses keys takes no connection from everybody else. */
-const strangers = { running: 1, waiting: 200 } as const;
+const strangers = { running: 2, waiting: 200 } as const;
 
 /** A memory service that gathers counts, and adds those that are left when it is closed. */
 export interface CountingMemoryService extends MemoryService {

@@ -8,8 +8,8 @@ import { iso, storedValue } from "../views.ts";
  * Milliseconds for which an entry is served without asking, and then while it is read anew. A change ends both at once; this is
  * for what expires by itself.
  */
-const FRESH_MS = 5_000;
-const STALE_MS = 5_000;
+const FRESH_MS = 30_000;
+const STALE_MS = 30_000;
 
 /** What a workspace has stored for everybody: nobody is asked who he is, and the load balancer keeps it for a second. */
 export function publishedEndpoints({ cache, memory }: Services): Endpoint[] {
@@ -20,7 +20,7 @@ export function publishedEndpoints({ cache, memory }: Services): Endpoint[] {
 			kind: "public",
 			tag: "published",
 			summary:
-				"An entry that a workspace has published: stored in the namespace `public` of the system `swarm`. A change is seen after a second.",
+				"An entry that a workspace has published: stored in the namespace `public` of the system `swarm`. A change is seen after a second; that it has expired, after a minute.",
 			params: PublishedParams,
 			answer: PublishedEntry,
 			handle: async ({ params, request, reply }) => {
