@@ -10,7 +10,8 @@ export interface Mode {
 	readonly name: "quick" | "full";
 	/** Pairs of a comparison. */
 	readonly pairs: number;
-	/** Before each run, and each run, milliseconds. */
+	/** Before the first run of each, before each run, and each run, milliseconds. */
+	readonly heatMs: number;
 	readonly warmMs: number;
 	readonly runMs: number;
 	/** Idle sockets whose memory is weighed. */
@@ -32,12 +33,13 @@ export const modes: Readonly<Record<Mode["name"], Mode>> = {
 	quick: {
 		name: "quick",
 		pairs: 2,
-		warmMs: 700,
-		runMs: 1_500,
+		heatMs: 4_000,
+		warmMs: 500,
+		runMs: 2_000,
 		idleSockets: 1_500,
 		manySockets: 10_000,
 		manyMs: 10_000,
-		listeners: 800,
+		listeners: 1_000,
 		fanOutMs: 3_000,
 		cutClients: 40,
 		cuts: 3,
@@ -46,6 +48,7 @@ export const modes: Readonly<Record<Mode["name"], Mode>> = {
 	full: {
 		name: "full",
 		pairs: 7,
+		heatMs: 10_000,
 		warmMs: 2_000,
 		runMs: 4_000,
 		idleSockets: 6_000,

@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { ports, workerPorts } from "../app/contract.ts";
 import { askControl } from "../local/control.ts";
-import { type Layout, layout, nodeAddress } from "../local/place.ts";
+import { type Layout, layout, nodeAddress, portsFrom } from "../local/place.ts";
 import { stop } from "../local/processes.ts";
 import { endLeftovers, readState } from "../local/state.ts";
 import { familyOf, type Roles } from "./kit/proc.ts";
@@ -14,13 +14,16 @@ import { familyOf, type Roles } from "./kit/proc.ts";
 const root = path.dirname(import.meta.dirname);
 
 /** Beside the default, so that a topology that is up meanwhile stays as it is. */
-const PORT = 23_001;
+const PORT = 28_001;
 
-/** All clients are one or two principals, from a few addresses. Workers collect their garbage when they are told to. */
+/**
+ * All clients are one or two principals, from a few addresses. Workers collect their garbage when they are told to.
+ * `BENCH_NODE_OPTIONS` adds to the workers' own: `--cpu-prof --cpu-prof-dir=...` shows where their time goes.
+ */
 const ENVIRONMENT = [
 	"PRINCIPAL_RATE=1000000",
 	"ADDRESS_RATE=1000000",
-	`NODE_OPTIONS=--import="${path.join(import.meta.dirname, "kit", "collect-on-signal.mjs")}"`,
+	`NODE_OPTIONS=--import="${path.join(import.meta.dirname, "kit", "collect-on-signal.mjs")}" ${process.env.BENCH_NODE_OPTIONS ?? ""}`.trim(),
 ].join(",");
 
 /** What a topology is asked to be. */
@@ -115,6 +118,21 @@ export class Subject {
 			redis: of("redis", "sentinel"),
 			postgres: of("postgres"),
 		};
+	}
+
+	/** What the load balancer's cache was asked for so far, and what it had. */
+	async cacheCounts(): Promise<{ readonly lookups: number; readonly hits: number }> {
+		const { services } = await askControl(this.#layout.control, "status", {});
+		const balancers = services.filter(({ role }) => role === "haproxy").length;
+		const counts = { lookups: 0, hits: 0 };
+		for (let index = 0; index < balancers; index++) {
+			const metrics = await (await fetch(`http://127.0.0.1:${portsFrom(PORT).haproxyAdmin(index)}/metrics`)).text();
+			const count = (name: string) =>
+				Number(new RegExp(`^haproxy_frontend_http_cache_${name}_total\\{proxy="traffic"\\} (\\d+)`, "m").exec(metrics)?.[1] ?? 0);
+			counts.lookups += count("lookups");
+			counts.hits += count("hits");
+		}
+		return counts;
 	}
 
 	/** Replaces every worker. */

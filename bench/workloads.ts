@@ -6,6 +6,7 @@ import { fanOut } from "./workloads/fan-out.ts";
 import { idleSockets } from "./workloads/idle-sockets.ts";
 import { latency } from "./workloads/latency.ts";
 import { manySockets } from "./workloads/many-sockets.ts";
+import { publicGet } from "./workloads/public-get.ts";
 import { recovery } from "./workloads/recovery.ts";
 
-export const workloads: readonly Workload[] = [authenticatedGet, latency, idleSockets, fanOut, drops, recovery, manySockets];
+export const workloads: readonly Workload[] = [publicGet, authenticatedGet, latency, idleSockets, fanOut, drops, recovery, manySockets];

@@ -32,7 +32,7 @@ function syncClient({ url, headers }: CutOrder): Client {
 				const message = JSON.parse(String(data)) as { type: string; seq?: number };
 				if (message.type === "gap") client.gaps += 1;
 				else if (typeof message.seq === "number" && message.type !== "pong") position = Math.max(position ?? 0, message.seq);
-				if (message.type !== "memory-update") return;
+				if (message.type !== "task-update") return;
 				const number = MARK.exec(String(data))?.[1];
 				if (number !== undefined) client.numbers.push(Number(number));
 			});
@@ -61,7 +61,7 @@ function socketIoClient({ url }: CutOrder): Client {
 			if (socket !== null) socket.connect();
 			else {
 				socket = io(url, { transports: ["websocket"], reconnection: false, forceNew: true });
-				socket.on("memory-update", ({ value }: { value: string }) => numbers.push(Number(MARK.exec(value)?.[1])));
+				socket.on("task-update", ({ data }: { data: { description: string } }) => numbers.push(Number(MARK.exec(data.description)?.[1])));
 			}
 			return new Promise((resolve, reject) => {
 				socket?.once("connect", () => resolve());

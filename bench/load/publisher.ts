@@ -1,4 +1,4 @@
-/** Posts what is to be fanned out: each message carries its number and when it was sent. */
+/** Posts the tasks that are to be fanned out: the description of each carries its number and when it was sent. */
 import { Agent, request } from "node:http";
 
 export interface Publisher {
@@ -10,11 +10,8 @@ export interface Publisher {
 	close(): void;
 }
 
-/** Bytes around the mark: an event is some 250 bytes on the wire. */
-const PADDING = "p".repeat(80);
-
-/** Keys that are written in turns. */
-const KEYS = 50;
+/** After the mark, so that a message is some 300 bytes on the wire. */
+const PADDING = "p".repeat(40);
 
 /** @param targets one after another: the load balancer alone, or every process */
 export function startPublisher(
@@ -46,8 +43,8 @@ export function startPublisher(
 				failed.push(error.message);
 				resolve();
 			});
-			const value = `@${number}@${process.hrtime.bigint() / 1_000n}@${PADDING}`;
-			call.end(JSON.stringify({ namespace: "bench", key: `key-${number % KEYS}`, value }));
+			const description = `@${number}@${process.hrtime.bigint() / 1_000n}@${PADDING}`;
+			call.end(JSON.stringify({ description }));
 		});
 	}
 

@@ -7,6 +7,7 @@ import { createServer } from "node:http";
 import type { Socket } from "node:net";
 import { Redis } from "ioredis";
 import { WebSocketServer } from "ws";
+import { eventsOf } from "./event.ts";
 
 const TICK_MS = 20;
 const CHANNEL = "events";
@@ -22,7 +23,10 @@ const server = createServer((request, response) => {
 	const chunks: Buffer[] = [];
 	request.on("data", (chunk) => chunks.push(chunk));
 	request.once("end", () => {
-		if (request.method === "POST") void redis?.publish.publish(CHANNEL, Buffer.concat(chunks));
+		if (request.method === "POST") {
+			for (const event of eventsOf(Buffer.concat(chunks).toString()))
+				void redis?.publish.publish(CHANNEL, JSON.stringify(event).slice(1, -1));
+		}
 		response.writeHead(200, { "content-type": "application/json", "content-length": 2 }).end("{}");
 	});
 });
@@ -41,7 +45,7 @@ if (redis !== null) {
 	await redis.listen.subscribe(CHANNEL);
 	redis.listen.on("message", (_channel, text) => {
 		seq += 1;
-		const frame = frameOf(`{"type":"memory-update","data":${text},"timestamp":${Date.now()},"seq":${seq},"count":1,"prev":${seq - 1}}`);
+		const frame = frameOf(`{${text},"timestamp":${Date.now()},"seq":${seq},"count":1,"prev":${seq - 1}}`);
 		if (kind === "plain") for (const socket of sockets) socket.write(frame);
 		else batch.push(frame);
 	});

@@ -6,6 +6,7 @@ import { createServer } from "node:http";
 import { createAdapter } from "@socket.io/redis-adapter";
 import { Redis } from "ioredis";
 import { Server } from "socket.io";
+import { eventsOf } from "./event.ts";
 
 const [port, redisPort] = process.argv.slice(2);
 
@@ -14,7 +15,7 @@ const server = createServer((request, response) => {
 	const chunks: Buffer[] = [];
 	request.on("data", (chunk) => chunks.push(chunk));
 	request.once("end", () => {
-		if (request.method === "POST") io.emit("memory-update", JSON.parse(Buffer.concat(chunks).toString()));
+		if (request.method === "POST") for (const { type, data } of eventsOf(Buffer.concat(chunks).toString())) io.emit(type, data);
 		response.writeHead(200, { "content-type": "application/json", "content-length": 2 }).end("{}");
 	});
 });

@@ -16,6 +16,7 @@ import {
 	strayAnswers,
 	subjectTarget,
 	type Target,
+	warmUp,
 } from "./http-parts.ts";
 
 const LIST = "/api/hive/agents";
@@ -38,6 +39,7 @@ export const authenticatedGet: Workload = {
 
 		context.say("against HAProxy before node:http");
 		const balanced = await startBalancedRaw(context);
+		await warmUp(context, [subjectTarget(subject, LIST, token), rawTarget(peerPorts.balanced)]);
 		const throughBalancer = await inPairs(
 			"against HAProxy before node:http",
 			context.mode.pairs,
@@ -52,6 +54,7 @@ export const authenticatedGet: Workload = {
 			port: peerPorts.classic,
 			requests: [getRequest(path, `127.0.0.1:${peerPorts.classic}`)],
 		});
+		await warmUp(context, [classicTarget(LIST), classicTarget(STORED)]);
 		const onClassic = (path: string) =>
 			inPairs(
 				`${path} against the single-process server`,
@@ -66,6 +69,7 @@ export const authenticatedGet: Workload = {
 		const raw = await startRaw(context);
 		const onWorker = await workerTargets(subject, token);
 		const worker = { app: [onWorker.pid] };
+		await warmUp(context, [rawTarget(peerPorts.raw), onWorker.bare, onWorker.guarded]);
 		const rawRun = measure(rawTarget(peerPorts.raw), { app: [raw.pid] });
 		const bare = await inPairs("a worker without credential", context.mode.pairs, measure(onWorker.bare, worker), rawRun);
 		const guarded = await inPairs("a worker with everything on", context.mode.pairs, measure(onWorker.guarded, worker), rawRun);

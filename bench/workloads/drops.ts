@@ -38,7 +38,7 @@ export const drops: Workload = {
 		const here = await deliver(
 			context,
 			{ kind: "sync", url: `ws://${subject.authority}/sync`, headers: authorization },
-			startPublisher([{ host: subject.host, port: subject.port, path: "/api/memory/store" }], {
+			startPublisher([{ host: subject.host, port: subject.port, path: "/api/hive/tasks" }], {
 				host: subject.authority,
 				...authorization,
 			}),

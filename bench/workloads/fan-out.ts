@@ -9,7 +9,9 @@ import { type FleetOrder, latencyBelow, SocketGenerators, type SocketsReport } f
 import { startRedisPeer, startSocketPeers } from "../socket-peers.ts";
 
 /** Posted at the same moment, again and again. */
-const BURST = 40;
+const BURST = 100;
+/** That a task is to whoever watches: see peers/event.ts. */
+const MESSAGES = 2;
 const TICK_MS = 20;
 const TIMEOUT_MS = 20_000;
 const SERVERS = NODES * WORKERS_PER_NODE;
@@ -34,7 +36,7 @@ export const fanOut: Workload = {
 	name: "fanout",
 	groups: ["sync"],
 	title: "Fan-out over four nodes",
-	what: `Clients spread over four processes listen; ${BURST} messages of about 250 bytes come in as HTTP posts at the same moment, again as soon as every client has every one of them. A delivery is one message at one client. CPU is that of the processes that hold the clients and of Redis; here each post is also a transaction in PostgreSQL, whose CPU is given beside it. Against Socket.IO with its Redis adapter, and against the package ws with Redis, one write for all messages of 20 ms.`,
+	what: `Clients spread over four processes listen, without a load balancer; ${BURST} tasks come in as HTTP posts at the same moment, again as soon as every client has heard of every one of them. A task is two messages of some 300 bytes, itself and a line of the log; a delivery is one message at one client. CPU is that of the processes that hold the clients and of Redis; here each task is also a transaction in PostgreSQL, whose CPU is given beside it. Against Socket.IO with its Redis adapter, and against the package ws with Redis, one write for all messages of 20 ms.`,
 	sockets: () => FEW_SOCKETS,
 	async run(context) {
 		const generators = context.opened(await SocketGenerators.start(context.mode.listeners * 3));
@@ -65,8 +67,11 @@ export const fanOut: Workload = {
 				{ name: "CPU a delivery, Socket.IO", value: peerOf(againstSocketIo, usOf), unit: "us" },
 				{ name: "CPU a delivery, coalescing ws", value: peerOf(againstRaw, usOf), unit: "us" },
 				{
-					name: "PostgreSQL's CPU a message",
-					value: subjectOf(againstSocketIo, ({ cpuUs, report }) => (cpuUs.postgres ?? 0) / Math.max(1, report.marks / report.sockets)),
+					name: "PostgreSQL's CPU a task",
+					value: subjectOf(
+						againstSocketIo,
+						({ cpuUs, expected, report }) => ((cpuUs.postgres ?? 0) * MESSAGES * report.sockets) / Math.max(1, expected),
+					),
 					unit: "us",
 				},
 				{ name: "from the post to the client at an even pace, p50", value: latencyBelow(paced.report, 0.5), unit: "ms" },
@@ -112,9 +117,12 @@ function lostOf(name: string, { report, expected }: FanOutRun): string[] {
 async function openSubject(context: Context, generators: SocketGenerators): Promise<Party> {
 	const subject = await context.subject();
 	const token = await subject.token("watcher", "fan-out");
-	const { host, port, authority } = subject;
-	await openAll(context, generators, "subject", { engine: false, host, port, path: "/sync", authority, tokens: [token] });
-	const publisher = startPublisher([{ host, port, path: "/api/memory/store" }], { host: authority, authorization: `Bearer ${token}` });
+	const servers = (await subject.nodes()).flatMap(({ address, ports }) => ports.map((port) => ({ host: address, port })));
+	await openShares(context, generators, "subject", servers, { engine: false, path: "/sync", tokens: [token] }, subject.authority);
+	const publisher = startPublisher(
+		servers.map((server) => ({ ...server, path: "/api/hive/tasks" })),
+		{ host: subject.authority, authorization: `Bearer ${token}` },
+	);
 	return { fleet: "subject", publisher, roles: await subject.roles() };
 }
 
@@ -125,26 +133,28 @@ async function openPeer(
 	redis: { readonly port: number; readonly pid: number },
 ): Promise<Party> {
 	const peers = await startSocketPeers(context, kind, SERVERS, redis.port);
+	const servers = peers.ports.map((port) => ({ host: "127.0.0.1", port }));
 	const path = kind === "socket-io" ? "/socket.io/?EIO=4&transport=websocket" : "/";
-	const { listeners } = context.mode;
-	for (const [index, port] of peers.ports.entries()) {
-		const count = Math.floor(listeners / SERVERS) + (index < listeners % SERVERS ? 1 : 0);
-		const where = { engine: kind === "socket-io", host: "127.0.0.1", port, path, authority: `127.0.0.1:${port}`, tokens: [] };
-		await openAll(context, generators, kind, where, count);
-	}
+	await openShares(context, generators, kind, servers, { engine: kind === "socket-io", path, tokens: [] });
 	const publisher = startPublisher(peers.ports.map((port) => ({ host: "127.0.0.1", port, path: "/" })));
 	return { fleet: kind, publisher, roles: { app: peers.pids, redis: [redis.pid] } };
 }
 
-async function openAll(
-	context: Context,
+/** The same number of clients at each server. @param authority what they call it; its address else */
+async function openShares(
+	{ mode: { listeners } }: Context,
 	generators: SocketGenerators,
 	fleet: string,
-	where: Omit<FleetOrder, "count" | "perSecond" | "firstSource" | "sources">,
-	count = context.mode.listeners,
+	servers: readonly { readonly host: string; readonly port: number }[],
+	what: Pick<FleetOrder, "engine" | "path" | "tokens">,
+	authority?: string,
 ): Promise<void> {
-	const { opened, failed } = await generators.open(fleet, { ...where, count, perSecond: 800 });
-	if (opened !== count) throw new Error(`${fleet}: ${opened} of ${count} sockets were opened: ${JSON.stringify(failed)}`);
+	for (const [index, server] of servers.entries()) {
+		const count = Math.floor(listeners / servers.length) + (index < listeners % servers.length ? 1 : 0);
+		const order = { ...what, ...server, authority: authority ?? `${server.host}:${server.port}`, count, perSecond: 600 };
+		const { opened, failed } = await generators.open(fleet, order);
+		if (opened !== count) throw new Error(`${fleet}: ${opened} of ${count} sockets were opened: ${JSON.stringify(failed)}`);
+	}
 }
 
 /** Bursts one after another, each when the one before has arrived everywhere. */
@@ -156,14 +166,14 @@ async function bursts(context: Context, generators: SocketGenerators, { fleet, p
 	for (const end = performance.now() + context.mode.fanOutMs; performance.now() < end; ) {
 		await publisher.burst(BURST);
 		posted += BURST;
-		await generators.until(fleet, posted, TIMEOUT_MS);
+		await generators.until(fleet, posted * MESSAGES, TIMEOUT_MS);
 	}
 	const { cpuUs, foreign } = count();
 	const report = await generators.report(fleet);
 	const us = (cpuUs.app ?? 0) + (cpuUs.redis ?? 0);
 	return {
 		report,
-		expected: posted * report.sockets,
+		expected: posted * MESSAGES * report.sockets,
 		cpuUs,
 		foreign,
 		invalid: null,
@@ -172,24 +182,24 @@ async function bursts(context: Context, generators: SocketGenerators, { fleet, p
 	};
 }
 
-/** Single messages, 50 a second: how long each takes from the post to every client. */
+/** Single tasks, 20 a second: how long each takes from the post to every client. */
 async function pace(context: Context, generators: SocketGenerators, { fleet, publisher, roles }: Party): Promise<FanOutRun> {
 	await generators.reset(fleet);
 	const counted = publisher.failed.length;
 	const count = startCounting(roles, context.ours);
 	const posts: Promise<void>[] = [];
 	const began = performance.now();
-	for (let due = 0; due < context.mode.fanOutMs; due += 20) {
+	for (let due = 0; due < context.mode.fanOutMs; due += 50) {
 		await sleep(Math.max(0, began + due - performance.now()));
 		posts.push(publisher.burst(1));
 	}
 	await Promise.all(posts);
-	await generators.until(fleet, posts.length, TIMEOUT_MS);
+	await generators.until(fleet, posts.length * MESSAGES, TIMEOUT_MS);
 	const { cpuUs, foreign } = count();
 	const report = await generators.report(fleet);
 	return {
 		report,
-		expected: posts.length * report.sockets,
+		expected: posts.length * MESSAGES * report.sockets,
 		cpuUs,
 		foreign,
 		invalid: null,

@@ -32,6 +32,12 @@ export function closedLoop({ mode }: Context, target: Target): HttpOrder {
 	};
 }
 
+/** Asks each for a while before anything counts: code that has run often runs otherwise. */
+export async function warmUp(context: Context, targets: readonly Target[]): Promise<void> {
+	const generator = await context.generator();
+	for (const target of targets) await generator.run({ ...closedLoop(context, target), warmMs: context.mode.heatMs, ms: 100 }, {});
+}
+
 /** So many requests a second, whatever becomes of them. */
 export function openLoop(context: Context, target: Target, rate: number, connections = 4 * CONNECTIONS): HttpOrder {
 	return { ...closedLoop(context, target), rate, connections };

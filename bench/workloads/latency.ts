@@ -3,7 +3,7 @@ import { FEW_SOCKETS, type Workload } from "../context.ts";
 import { atLeast, atMost, type Findings } from "../kit/result.ts";
 import { spreadOf } from "../kit/stats.ts";
 import type { Measured } from "../load/http-client.ts";
-import { closedLoop, openLoop, seedAgents, strayAnswers, subjectTarget } from "./http-parts.ts";
+import { closedLoop, openLoop, seedAgents, strayAnswers, subjectTarget, warmUp } from "./http-parts.ts";
 
 /** Of the capacity that was just measured. */
 const UNLOADED = 0.05;
@@ -24,6 +24,7 @@ export const latency: Workload = {
 		const generator = await context.generator();
 		const target = subjectTarget(subject, "/api/hive/agents", await seedAgents(subject, "latency"));
 		const roles = await subject.roles();
+		await warmUp(context, [target]);
 		const rounds: { capacity: Measured; unloaded: Measured; loaded: Measured; overload: Measured }[] = [];
 		for (let round = 0; round < Math.ceil(context.mode.pairs / 2); round++) {
 			context.say(`round ${round + 1}`);
