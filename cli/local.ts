@@ -1,11 +1,12 @@
-/** What the commands of the local topology have in common: which one is meant, and how its supervisor is asked. */
+/**
+ * What the commands of the local topology have in common: which one is meant, and how its supervisor is asked.
+ * As in the commands themselves, what is heavy is loaded where it is needed: help and previews have no use for it.
+ */
 import os from "node:os";
 import path from "node:path";
 import { type Fault, OperationFailed, UserError } from "../core/errors.ts";
-import { presence } from "../local/client.ts";
 import { askControl, NoSupervisor, type Operation, type Requests } from "../local/control.ts";
 import { type Layout, layout, type Ports, portsFrom } from "../local/place.ts";
-import { readSettings } from "../local/settings.ts";
 import type { Told } from "../local/supervisor.ts";
 import type { Options } from "./command.ts";
 import type { Io } from "./io.ts";
@@ -26,7 +27,8 @@ export interface Place {
  *
  * @throws UserError where that is no port
  */
-export function placeOf(port: string | undefined, { env }: Pick<Io, "env">): Place {
+export async function placeOf(port: string | undefined, { env }: Pick<Io, "env">): Promise<Place> {
+	const { readSettings } = await import("../local/settings.ts");
 	const { settings, faults } = readSettings(port === undefined ? {} : { port });
 	if (settings === null) throw new UserError("the command line cannot be used", faults);
 	return { layout: layout(path.join(stateFolder(env), String(settings.port))), ports: portsFrom(settings.port) };
@@ -68,6 +70,7 @@ const FIX: { readonly [O in Operation]?: string } = {
 };
 
 async function nothingUp(layout: Layout): Promise<Fault> {
+	const { presence } = await import("../local/client.ts");
 	return (await presence(layout)) === "gone"
 		? {
 				at: layout.folder,

@@ -1,7 +1,4 @@
 import { UserError } from "../../core/errors.ts";
-import { presence } from "../../local/client.ts";
-import { diagnose } from "../../local/doctor.ts";
-import { readSettings } from "../../local/settings.ts";
 import { command, exitCodes } from "../command.ts";
 import { placeOf, whichOption } from "../local.ts";
 import { paintFor } from "../print/paint.ts";
@@ -19,7 +16,12 @@ export const doctorCommand = command({
 		sockets: { type: "string", value: "N", summary: "WebSockets to look for room for" },
 	},
 	async run({ options: { stack = "dev", port, nodes, sockets }, io }) {
-		const place = placeOf(port, io);
+		const [{ presence }, { diagnose }, { readSettings }] = await Promise.all([
+			import("../../local/client.ts"),
+			import("../../local/doctor.ts"),
+			import("../../local/settings.ts"),
+		]);
+		const place = await placeOf(port, io);
 		const given = Object.fromEntries(Object.entries({ port, nodes, sockets }).filter(([, value]) => value !== undefined));
 		const { settings, faults } = readSettings(given);
 		if (settings === null) throw new UserError("the command line cannot be used", faults);

@@ -1,7 +1,5 @@
 import { rmSync } from "node:fs";
-import { presence } from "../../local/client.ts";
 import { gone } from "../../local/processes.ts";
-import { endLeftovers, readState, removeState } from "../../local/state.ts";
 import type { Told } from "../../local/supervisor.ts";
 import { command, exitCodes } from "../command.ts";
 import { ask, type Place, placeOf, progress, whichOption } from "../local.ts";
@@ -13,7 +11,11 @@ export const downCommand = command({
 	args: [],
 	options: { ...whichOption, volumes: { type: "boolean", short: "v", summary: "delete what is stored as well" } },
 	async run({ options, io }) {
-		const place = placeOf(options.port, io);
+		const [{ presence }, { endLeftovers, removeState }] = await Promise.all([
+			import("../../local/client.ts"),
+			import("../../local/state.ts"),
+		]);
+		const place = await placeOf(options.port, io);
 		const { layout } = place;
 		const volumes = options.volumes ?? false;
 		const is = await presence(layout);
@@ -36,6 +38,7 @@ export const downCommand = command({
 
 /** Waits for the supervisor's own end as well. */
 async function askDown(place: Place, volumes: boolean, tell: (told: Told) => void): Promise<void> {
+	const { readState } = await import("../../local/state.ts");
 	const supervisor = readState(place.layout)?.supervisor;
 	await ask(place, "down", { volumes }, tell);
 	if (supervisor) await gone([supervisor], 5_000);

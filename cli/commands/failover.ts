@@ -21,7 +21,7 @@ export const failoverCommand = command({
 			throw new UserError("the command line cannot be used", [{ at: "<store>", what: `is "${given}"`, fix }]);
 		}
 		const { tell, done } = progress(io);
-		const { ms } = await ask(placeOf(options.port, io), "failover", { what }, tell).finally(done);
+		const { ms } = await ask(await placeOf(options.port, io), "failover", { what }, tell).finally(done);
 		io.stderr.write(`The new primary of ${what} took writes after ${(ms / 1_000).toFixed(1)} s.\n`);
 		return exitCodes.done;
 	},

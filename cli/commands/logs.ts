@@ -24,7 +24,7 @@ export const logsCommand = command({
 		tail: { type: "string", value: "N", summary: `how many lines of each to begin with (${TAIL})` },
 	},
 	async run({ args: [service], options, io }) {
-		const { layout } = placeOf(options.port, io);
+		const { layout } = await placeOf(options.port, io);
 		const lines = options.tail === undefined ? TAIL : Number(options.tail);
 		if (!Number.isInteger(lines) || lines < 0) {
 			throw new UserError("the command line cannot be used", [

@@ -9,7 +9,7 @@ export const reloadCommand = command({
 	options: whichOption,
 	async run({ options, io }) {
 		const { tell, done } = progress(io);
-		await ask(placeOf(options.port, io), "reload", {}, tell).finally(done);
+		await ask(await placeOf(options.port, io), "reload", {}, tell).finally(done);
 		return exitCodes.done;
 	},
 });

@@ -1,5 +1,4 @@
 import { UserError } from "../../core/errors.ts";
-import { readSettings } from "../../local/settings.ts";
 import { command, exitCodes } from "../command.ts";
 import { ask, placeOf, progress, whichOption } from "../local.ts";
 
@@ -10,6 +9,7 @@ export const scaleCommand = command({
 	args: [{ name: "nodes", summary: "how many there are to be, 1 to 20" }],
 	options: whichOption,
 	async run({ args: [nodes], options, io }) {
+		const { readSettings } = await import("../../local/settings.ts");
 		const { settings, faults } = readSettings({ nodes });
 		if (settings === null)
 			throw new UserError(
@@ -17,7 +17,7 @@ export const scaleCommand = command({
 				faults.map((fault) => ({ ...fault, at: "<nodes>" })),
 			);
 		const { tell, done } = progress(io);
-		await ask(placeOf(options.port, io), "scale", { nodes: settings.nodes }, tell).finally(done);
+		await ask(await placeOf(options.port, io), "scale", { nodes: settings.nodes }, tell).finally(done);
 		io.stderr.write(`There ${settings.nodes === 1 ? "is 1 node" : `are ${settings.nodes} nodes`} now.\n`);
 		return exitCodes.done;
 	},

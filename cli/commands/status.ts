@@ -10,7 +10,7 @@ export const statusCommand = command({
 	args: [],
 	options: { ...whichOption, json: { type: "boolean", summary: "for tools" } },
 	async run({ options, io }) {
-		const status = await ask(placeOf(options.port, io), "status", {});
+		const status = await ask(await placeOf(options.port, io), "status", {});
 		io.stdout.write(options.json ? `${JSON.stringify(status, null, 2)}\n` : table(status, paintFor(io.stdout, io)));
 		return status.services.every(({ state }) => state === "ready" || state === "done") ? exitCodes.done : exitCodes.broken;
 	},

@@ -32,7 +32,7 @@ export const tokenCommand = command({
 			throw new UserError("the command line cannot be used", [{ at: "<action>", what: `is "${given}"`, fix }]);
 		}
 		const { subject, role, workspace, days, namespace } = options;
-		const place = placeOf(options.port, io);
+		const place = await placeOf(options.port, io);
 		const here = namespace === undefined && action === "login" && options.id === undefined;
 		const id = here ? (await ask(place, "access", {})).credentialId : options.id;
 		const words = [
@@ -48,7 +48,7 @@ export const tokenCommand = command({
 
 async function link(output: string, port: string | undefined, io: Io): Promise<string> {
 	const { code } = JSON.parse(output) as { code: string };
-	const { urls } = await ask(placeOf(port, io), "status", {});
+	const { urls } = await ask(await placeOf(port, io), "status", {});
 	return `${urls.http}/#login=${code}\n`;
 }
 

@@ -1,8 +1,6 @@
 import { OperationFailed, UserError } from "../../core/errors.ts";
-import { presence, startSupervisor } from "../../local/client.ts";
 import type { Order, Requests } from "../../local/control.ts";
-import { diagnose } from "../../local/doctor.ts";
-import { type LocalSettings, optionOf, readSettings } from "../../local/settings.ts";
+import type { LocalSettings } from "../../local/settings.ts";
 import { command, exitCodes, type Values } from "../command.ts";
 import type { Io } from "../io.ts";
 import { ask, type Place, placeOf, progress } from "../local.ts";
@@ -35,13 +33,13 @@ export const upCommand = command({
 	args: [],
 	options,
 	async run({ options: given, io }) {
-		const settings = settingsOf(given);
-		const place = placeOf(given.port, io);
+		const settings = await settingsOf(given);
+		const place = await placeOf(given.port, io);
 		const order = await orderOf(given.stack ?? "dev", settings, place, io);
 		const started = performance.now();
 		const answer = await start(place, order, io);
 		const seconds = ((performance.now() - started) / 1_000).toFixed(1);
-		if (answer.already) refuseOtherSettings(given, settings, answer.settings);
+		if (answer.already) await refuseOtherSettings(given, settings, answer.settings);
 		io.stderr.write(answer.already ? "It is up already: nothing was changed.\n" : `Up in ${seconds} s.\n`);
 		const { output } = await ask(place, "token", { words: ["login", "--token-id", answer.access.credentialId] });
 		const { code } = JSON.parse(output) as { code: string };
@@ -50,7 +48,8 @@ export const upCommand = command({
 	},
 });
 
-function settingsOf(given: Values<typeof options>): LocalSettings {
+async function settingsOf(given: Values<typeof options>): Promise<LocalSettings> {
+	const { readSettings } = await import("../../local/settings.ts");
 	const named = Object.entries(given).flatMap(([name, value]) => (name in settingOptions ? [[settingOf(name), value]] : []));
 	const { settings, faults } = readSettings(Object.fromEntries(named));
 	if (settings === null) throw new UserError("the command line cannot be used", faults);
@@ -64,6 +63,7 @@ function settingOf(option: string): string {
 
 /** @throws UserError with all that keeps this machine from running it */
 async function orderOf(stack: string, settings: LocalSettings, place: Place, io: Io): Promise<Order> {
+	const [{ presence }, { diagnose }] = await Promise.all([import("../../local/client.ts"), import("../../local/doctor.ts")]);
 	const config = await loadConfig(stack, io);
 	const isOurs = (await presence(place.layout)) !== "nothing";
 	const { findings, machine } = await diagnose({ config, settings, ...place }, isOurs);
@@ -76,6 +76,7 @@ async function orderOf(stack: string, settings: LocalSettings, place: Place, io:
 
 /** Where this command is interrupted on the way, all that it has begun is stopped again. */
 async function start(place: Place, order: Order, io: Io): Promise<Requests["up"]["answer"]> {
+	const { startSupervisor } = await import("../../local/client.ts");
 	const { tell, done } = progress(io);
 	const interrupted = async () => {
 		done();
@@ -96,7 +97,8 @@ async function start(place: Place, order: Order, io: Io): Promise<Requests["up"]
 }
 
 /** What is asked for and is not so would be a lie to pass over. */
-function refuseOtherSettings(given: Values<typeof options>, wanted: LocalSettings, running: LocalSettings): void {
+async function refuseOtherSettings(given: Values<typeof options>, wanted: LocalSettings, running: LocalSettings): Promise<void> {
+	const { optionOf } = await import("../../local/settings.ts");
 	const different = (Object.keys(wanted) as (keyof LocalSettings)[]).filter(
 		(setting) =>
 			given[optionOf(setting) as keyof typeof given] !== undefined && JSON.stringify(wanted[setting]) !== JSON.stringify(running[setting]),

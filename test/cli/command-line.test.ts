@@ -8,13 +8,25 @@ describe("help", () => {
 		expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
 		expect(stdout).toMatchInlineSnapshot(`
 			"flowctl <command> [options]
-			  Agentic Flow on AWS, seen offline: what a stack is made of, before anything exists.
+			  Agentic Flow: the whole topology on this machine, and the stacks that put it on AWS.
 
-			Commands
-			  preview <stack>  the whole stack, offline: every resource with its inputs, counts and outputs
-			  diff <a> <b>     what differs between two stacks, or two saved previews
-			  render <stack>   the stack's Kubernetes objects as YAML, in the order to apply them
-			  help <command>   what a command does, its arguments and options
+			On this machine
+			  up                the whole topology as processes of this machine, ready to use
+			  status            every process: its role, health, lag, sockets and requests a second
+			  logs [service]    what the processes say
+			  reload            replace all workers, node after node, without a failed request
+			  scale <nodes>     add or take away nodes while everything goes on
+			  failover <store>  let the replica of a store take its primary's place
+			  token <action>    issue, list and revoke tokens; make a login link for a browser
+			  down              stop everything that up has started, and only that
+			  doctor            whether this machine can run the topology, and what to do where it cannot
+
+			Stacks, offline
+			  preview <stack>   the whole stack, offline: every resource with its inputs, counts and outputs
+			  diff <a> <b>      what differs between two stacks, or two saved previews
+			  render <stack>    the stack's Kubernetes objects as YAML, in the order to apply them
+
+			  help <command>    what a command does, its arguments and options
 
 			Options
 			  -h, --help  this text
@@ -23,7 +35,7 @@ describe("help", () => {
 
 			Exit codes
 			  0  done
-			  1  a fault of ours
+			  1  it did not work, or a fault of ours: the message says which
 			  2  a mistake in settings, files or the command line
 			  3  differences, with diff --expect-no-changes
 			"
@@ -49,7 +61,7 @@ it("the version is that of the package", async () => {
 
 describe("a mistake on the command line exits with 2 and says how to mend it", () => {
 	it.each([
-		["prevew", 'unknown command "prevew"', 'did you mean "preview"? commands: preview, diff, render'],
+		["prevew", 'unknown command "prevew"', 'did you mean "preview"? commands: up, status'],
 		["help diif", 'unknown command "diif"', 'did you mean "diff"?'],
 		["preview", "<stack>: is missing", "give it: flowctl preview <stack>"],
 		["diff dev", "<b>: is missing: the later side", "give it: flowctl diff <a> <b>"],
