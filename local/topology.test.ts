@@ -51,7 +51,7 @@ describe("the topology", () => {
 		expect(services.map(({ name, after }) => `${name} <- ${after.join(" ")}`.trim())).toMatchInlineSnapshot(`
 			[
 			  "redis-state-1 <-",
-			  "redis-state-2 <- redis-state-1",
+			  "redis-state-2 <-",
 			  "sentinel <- redis-state-1 redis-state-2",
 			  "redis-cache <-",
 			  "postgres-primary <-",

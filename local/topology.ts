@@ -1,7 +1,7 @@
 /**
  * The stack's topology as processes of this machine. Pure: settings and facts go in, services come out, nothing is started.
  *
- * redis-state-1 <- redis-state-2 <- sentinel   redis-cache   postgres-primary <- postgres-standby, postgres-replica-N <- migrate
+ * redis-state-1, redis-state-2 <- sentinel   redis-cache   postgres-primary <- postgres-standby, postgres-replica-N <- migrate
  * all of them <- node-N; haproxy-N, prometheus and alertmanager need nobody
  */
 import { env, secretFiles } from "../app/contract.ts";

@@ -38,14 +38,12 @@ export function redisService({ name, program, port, folder, password, replicaOf,
 		...plainService,
 		name,
 		role: "redis",
-		after: replicaOf ? [replicaOf.name] : [],
+		// After a failover it is the other way round: neither can wait for the other. Whether they are linked, the Sentinel's service asks.
+		after: [],
 		// A failover rewrites it, so that it is only begun here; what never changes is said on the command line, and no secret is.
 		files: [{ path: file, text: `${beginning.join("\n")}\n`, once: true }],
 		command: { program, args: [file, ...Object.entries(all).flatMap(([key, value]) => [`--${key}`, value])] },
-		async ready() {
-			const { role, master_link_status: link } = await redisInfo(port, password, "replication");
-			return role === "master" || link === "up";
-		},
+		ready: async () => (await redisInfo(port, password, "persistence")).loading === "0",
 		async inspect(): Promise<Facts> {
 			const { role, master_link_status: link, connected_slaves: replicas } = await redisInfo(port, password, "replication");
 			const { used_memory_human: memory } = await redisInfo(port, password, "memory");
@@ -89,7 +87,9 @@ export function sentinelService({ name, program, port, folder, group, servers, p
 		command: { program, args: [file, "--sentinel"] },
 		async ready() {
 			const known = (await askRedis(port, null, "SENTINEL", "replicas", group)) as unknown[];
-			return known.length === servers.length - 1;
+			const all = await Promise.all(servers.map((server) => redisInfo(server.port, password, "replication")));
+			const linked = all.filter(({ role, master_link_status: link }) => role === "slave" && link === "up");
+			return known.length === servers.length - 1 && linked.length === servers.length - 1;
 		},
 		async inspect() {
 			const [, primary] = (await askRedis(port, null, "SENTINEL", "get-master-addr-by-name", group)) as string[];
