@@ -13,13 +13,17 @@ export default defineConfig({
 				test: {
 					name: "unit",
 					include: ["**/*.test.ts"],
-					exclude: ["**/node_modules/**", "test/haproxy/**", "test/cluster/**", "test/app/**", "test/page/**"],
+					exclude: ["**/node_modules/**", "test/haproxy/**", "test/cluster/**", "test/app/**", "test/page/**", "test/local/**"],
 					testTimeout: 60_000, // the processors may be busy with something else
 				},
 			},
 			{ extends: true, test: { name: "haproxy", include: ["test/haproxy/**/*.test.ts"], ...daemons } },
 			{ extends: true, test: { name: "cluster", include: ["test/cluster/**/*.test.ts"], ...daemons } },
 			{ extends: true, test: { name: "app", include: ["test/app/**/*.test.ts"], ...daemons } },
+			{
+				extends: true,
+				test: { name: "local", include: ["test/local/**/*.test.ts"], ...daemons, testTimeout: 180_000, hookTimeout: 240_000 },
+			},
 			{ extends: true, test: { name: "page", include: ["test/page/**/*.test.ts"], ...daemons } },
 		],
 	},

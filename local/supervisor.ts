@@ -130,8 +130,10 @@ export class Supervisor {
 			all.map(({ service }) => service),
 			async ({ name }) => {
 				const started = performance.now();
+				const { identity } = this.#managed(name);
+				const ran = identity !== null && isAlive(identity);
 				await this.#end(this.#managed(name));
-				tell({ service: name, state: "stopped", ms: performance.now() - started });
+				if (ran) tell({ service: name, state: "stopped", ms: performance.now() - started });
 			},
 		);
 		for (const name of names) this.#services.delete(name);

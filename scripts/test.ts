@@ -31,6 +31,7 @@ const steps: Record<string, Step> = {
 	unit: (filters) => tests("unit", filters, "something that its file names"),
 	haproxy: (filters) => tests("haproxy", filters, "HAProxy on the PATH, or its path in HAPROXY"),
 	app: (filters) => tests("app", filters, "redis-server and PostgreSQL"),
+	local: (filters) => tests("local", filters, "HAProxy, redis-server, PostgreSQL and openssl"),
 	page: (filters) => tests("page", filters, "Chromium, redis-server and PostgreSQL"),
 	cluster: (filters) => tests("cluster", filters, "KUBEBUILDER_ASSETS: a folder with etcd and kube-apiserver"),
 };
