@@ -14,7 +14,9 @@ export default defineConfig({
 					name: "unit",
 					include: ["**/*.test.ts"],
 					exclude: ["**/node_modules/**", "test/haproxy/**", "test/cluster/**", "test/app/**", "test/page/**", "test/local/**"],
-					testTimeout: 60_000, // the processors may be busy with something else
+					// The processors may be busy with something else.
+					testTimeout: 60_000,
+					hookTimeout: 60_000,
 				},
 			},
 			{ extends: true, test: { name: "haproxy", include: ["test/haproxy/**/*.test.ts"], ...daemons } },
