@@ -37,15 +37,16 @@ export class Rooms {
 		this.#context = context;
 	}
 
-	/** One more socket of the principal's workspace. */
-	enter(principal: Principal): void {
+	/** One more socket of the principal's workspace. Settles when it is sent what happens from then on, or there is nobody left. */
+	enter(principal: Principal): Promise<void> {
 		let held = this.#held.get(principal.workspace);
 		if (held === undefined) {
-			held = { users: 0, feed: null, listener: new WorkspaceRooms(this.#io, principal, this.#context) };
+			held = { users: 0, feed: null, listener: new WorkspaceRooms(this.#io, principal, this.#context), followed: Promise.resolve() };
 			this.#held.set(principal.workspace, held);
-			void this.#follow(principal.workspace, held);
+			held.followed = this.#follow(principal.workspace, held);
 		}
 		held.users += 1;
+		return held.followed;
 	}
 
 	/** One less. */
@@ -89,6 +90,7 @@ interface Held {
 	users: number;
 	feed: Feed | null;
 	readonly listener: FeedListener;
+	followed: Promise<void>;
 }
 
 const RETRY_MS = 1_000;

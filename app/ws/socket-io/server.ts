@@ -221,7 +221,7 @@ export class SocketIoServer {
 		const live = { principal, cut };
 		const cameBack = socket.recovered || typeof socket.handshake.auth.pid === "string";
 		credentials.watch(live);
-		this.#rooms.enter(principal);
+		const followed = this.#rooms.enter(principal);
 		socket.on("disconnect", () => {
 			credentials.unwatch(live);
 			this.#rooms.leave(principal.workspace);
@@ -233,12 +233,14 @@ export class SocketIoServer {
 		listen({ socket, principal, services, settings, observe });
 		socket.emit("connected", { socketId: socket.id, timestamp: stamp(), server: "agentic-flow", version: settings.version });
 		for (const packet of this.#missed.get(socket.data) ?? []) socket.emit(...(packet as [string, ...unknown[]]));
-		if (cameBack) this.#snapshot(socket, principal);
+		// Not before what comes next is sent: between the two something would be missing.
+		if (cameBack) void followed.then(() => this.#snapshot(socket, principal));
 	}
 
 	/** Room events are not kept for who is away. */
 	#snapshot(socket: Socket, principal: Principal): void {
 		const { services, observe } = this.#context;
+		if (!socket.connected) return;
 		services.swarm.snapshot(principal).then(
 			(snapshot) => socket.emit("system:snapshot", snapshot),
 			(error: unknown) => observe.fault("socket-io snapshot", error),

@@ -471,6 +471,20 @@ describe("a connection that is lost", () => {
 		expect(await next(socket, "agent:update")).toBeDefined();
 	});
 
+	it("is given its snapshot only when what comes next is sent as well, so that nothing is missing between the two", async () => {
+		const { host, services } = await worker();
+		const subscribe = services.events.subscribe;
+		const { promise: slow, resolve: begin } = Promise.withResolvers<void>();
+		services.events.subscribe = async (...call) => slow.then(() => subscribe(...call));
+		const socket = client(host, "ada", { auth: { token: "token-ada", pid: "of a worker that is gone" } });
+		const snapshot = next(socket, "system:snapshot");
+		await next(socket, "connected");
+		await quiet();
+		await services.agents.spawn(ada, { type: "coder", name: "missed", capabilities: [] });
+		begin();
+		expect(await snapshot).toMatchObject({ seq: 1, agents: [{ name: "missed" }] });
+	});
+
 	it("is not taken up by somebody else who knows its id", async () => {
 		const { host } = await worker();
 		const [socket, colleague] = [client(host), client(host, "ann")];
