@@ -73,8 +73,7 @@ export class Pod {
 
 	/** Ends what is left, and removes its folder. */
 	async remove(): Promise<void> {
-		await this.#entry?.kill();
-		await this.#gone();
+		await this.kill9();
 		rmSync(this.home, { recursive: true, force: true });
 	}
 

@@ -101,11 +101,12 @@ export class ServerProcess {
 		return this.child.pid as number;
 	}
 
-	/** Waits, 20 s at most, until it is ready on a port. */
+	/** Waits, a minute at most, until it is ready on a port. */
 	async ready(port: number): Promise<this> {
 		await until(
 			async () => (await ask(port, "/health/ready")).status === 200,
 			() => `readiness on ${port}; it said:\n${this.#output}`,
+			60_000,
 		);
 		return this;
 	}
