@@ -1,6 +1,7 @@
 /** All that is measured, in the order in which it is: what needs the same topology comes together. */
 import type { Workload } from "./context.ts";
 import { authenticatedGet } from "./workloads/authenticated-get.ts";
+import { control } from "./workloads/control.ts";
 import { drops } from "./workloads/drops.ts";
 import { fanOut } from "./workloads/fan-out.ts";
 import { idleSockets } from "./workloads/idle-sockets.ts";
@@ -9,4 +10,14 @@ import { manySockets } from "./workloads/many-sockets.ts";
 import { publicGet } from "./workloads/public-get.ts";
 import { recovery } from "./workloads/recovery.ts";
 
-export const workloads: readonly Workload[] = [publicGet, authenticatedGet, latency, idleSockets, fanOut, drops, recovery, manySockets];
+export const workloads: readonly Workload[] = [
+	control,
+	publicGet,
+	authenticatedGet,
+	latency,
+	idleSockets,
+	fanOut,
+	drops,
+	recovery,
+	manySockets,
+];

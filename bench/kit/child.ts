@@ -13,8 +13,12 @@ export interface Child {
 	readonly pid: number;
 	/** Sends a message, and waits for the answer: one at a time. */
 	ask<Answer>(message: unknown, onEvent?: (event: string) => void): Promise<Answer>;
+	/** Tells it to come to an end with what it is doing, and to answer. */
+	hasten(): void;
 	stop(): Promise<void>;
 }
+
+const HASTEN = "hasten";
 
 /** A program of this project, which answers each message with one. It has said something when it is ready. */
 export async function startChild(
@@ -61,6 +65,7 @@ export async function startChild(
 			if (answered !== null && typeof answered === "object" && "trouble" in answered) throw new Error(String(answered.trouble));
 			return answered as Answer;
 		},
+		hasten: () => void child.send(HASTEN),
 		async stop() {
 			if (!ended) child.kill("SIGKILL");
 			await exited;
@@ -112,8 +117,9 @@ export function tellParent(event: string): void {
 }
 
 /** For the program in the child: answers each message with what the handler returns. */
-export function answerParent(handle: (message: never) => unknown): void {
+export function answerParent(handle: (message: never) => unknown, hastened: () => void = () => {}): void {
 	process.on("message", (message) => {
+		if (message === HASTEN) return hastened();
 		Promise.resolve()
 			.then(() => handle(message as never))
 			.then(

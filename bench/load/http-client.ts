@@ -86,6 +86,11 @@ export class HttpGenerator {
 		};
 	}
 
+	/** Ends the run that is under way before its time. */
+	hasten(): void {
+		this.#child.hasten();
+	}
+
 	stop(): Promise<void> {
 		return this.#child.stop();
 	}

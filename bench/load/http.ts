@@ -16,6 +16,9 @@ const LATE_MS = 5;
 /** After its end a run waits so long for what is still under way, milliseconds. */
 const PATIENCE_MS = 5_000;
 
+/** Before a connection that was refused is tried again, milliseconds. */
+const REOPEN_MS = 50;
+
 /** So many slow answers are noted. */
 const MOST_SLOW = 20_000;
 
@@ -25,6 +28,7 @@ class Line {
 	readonly #done: (line: Line, status: number) => void;
 	readonly #reader = new AnswerReader();
 	#socket: Socket | null = null;
+	#closed = false;
 	busy = false;
 	/** When what is under way should have been sent, `performance.now()`. */
 	due = 0;
@@ -43,13 +47,18 @@ class Line {
 			callback: (bytes: number, buffer: Uint8Array) => this.#read(bytes, buffer as Buffer),
 		};
 		const socket = connect({ host, port, localAddress: `127.0.0.${1 + (this.#index % sources)}`, noDelay: true, onread });
-		this.#socket = socket;
 		await new Promise<void>((resolve, reject) => {
 			socket.once("connect", resolve);
 			socket.once("error", reject);
 		});
+		this.#socket = socket;
 		socket.on("error", () => {});
 		socket.on("close", () => this.#lost(socket));
+	}
+
+	/** Whether it may be given a request: one that was closed while nothing was on its way is opened again first. */
+	get isFree(): boolean {
+		return this.#socket !== null && !this.busy;
 	}
 
 	send(request: Buffer, due: number): void {
@@ -59,6 +68,7 @@ class Line {
 	}
 
 	close(): void {
+		this.#closed = true;
 		const socket = this.#socket;
 		this.#socket = null;
 		socket?.destroy();
@@ -75,19 +85,20 @@ class Line {
 
 	/** A connection that ends in the middle of something is an answer that never came. */
 	#lost(socket: Socket): void {
-		if (this.#socket !== socket) return;
+		if (this.#closed || (this.#socket !== null && this.#socket !== socket)) return;
 		this.#socket = null;
 		this.#reader.reset();
 		const wasBusy = this.busy;
 		this.busy = true;
+		const over = (status: number) => {
+			this.busy = false;
+			if (wasBusy) this.#done(this, status);
+		};
 		this.open().then(
+			() => over(-1),
 			() => {
-				this.busy = false;
-				if (wasBusy) this.#done(this, -1);
-			},
-			() => {
-				this.busy = false;
-				this.#done(this, -2);
+				over(-2);
+				setTimeout(() => this.#socket === null && this.#lost(socket), REOPEN_MS);
 			},
 		);
 	}
@@ -115,10 +126,20 @@ async function run(order: HttpOrder): Promise<HttpOutcome> {
 	let waitingFrom = 0;
 	const next = () => requests[pick()] as Buffer;
 
+	/** In turns, so that none is idle for so long that it is closed. */
+	function takeFree(): Line | undefined {
+		for (let left = free.length; left > 0; left--) {
+			const line = free.shift() as Line;
+			if (line.isFree) return line;
+			free.push(line);
+		}
+		return undefined;
+	}
+
 	function dispatch(): void {
 		const now = performance.now();
 		while (nextAt <= now && nextAt < end) {
-			const line = free.pop();
+			const line = takeFree();
 			if (counting && nextAt >= since) {
 				sent += 1;
 				const by = now - nextAt;
@@ -169,7 +190,7 @@ async function run(order: HttpOrder): Promise<HttpOutcome> {
 	since = performance.now();
 	counting = true;
 	tell("counting");
-	await sleep(order.ms);
+	await Promise.race([sleep(order.ms), hastened()]);
 	end = performance.now();
 	on = false;
 	if (rate === null) counting = false;
@@ -205,4 +226,13 @@ function sleep(milliseconds: number): Promise<void> {
 	return new Promise((resolve) => setTimeout(resolve, milliseconds));
 }
 
-answerParent(run);
+/** When the run is told to end before its time. */
+function hastened(): Promise<void> {
+	return new Promise((resolve) => {
+		hasten = resolve;
+	});
+}
+
+let hasten: () => void = () => {};
+
+answerParent(run, () => hasten());

@@ -1,6 +1,6 @@
 /** What happens to one workspace is told to everybody who watches it, on all nodes. */
 import { setTimeout as sleep } from "node:timers/promises";
-import { type Context, FEW_SOCKETS, NODES, WORKERS_PER_NODE, type Workload } from "../context.ts";
+import { type Context, fewSockets, NODES, WORKERS_PER_NODE, type Workload } from "../context.ts";
 import { inPairs, peerOf, type Run, ratioOf, subjectOf } from "../kit/pairs.ts";
 import { type Roles, startCounting } from "../kit/proc.ts";
 import { atLeast, atMost, type Findings } from "../kit/result.ts";
@@ -37,7 +37,7 @@ export const fanOut: Workload = {
 	groups: ["sync"],
 	title: "Fan-out over four nodes",
 	what: `Clients spread over four processes listen, without a load balancer; ${BURST} tasks come in as HTTP posts at the same moment, again as soon as every client has heard of every one of them. A task is two messages of some 300 bytes, itself and a line of the log; a delivery is one message at one client. CPU is that of the processes that hold the clients and of Redis; here each task is also a transaction in PostgreSQL, whose CPU is given beside it. Against Socket.IO with its Redis adapter, and against the package ws with Redis, one write for all messages of 20 ms.`,
-	sockets: () => FEW_SOCKETS,
+	sockets: fewSockets,
 	async run(context) {
 		const generators = context.opened(await SocketGenerators.start(context.mode.listeners * 3));
 		const subject = await openSubject(context, generators);

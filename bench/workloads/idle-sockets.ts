@@ -1,6 +1,6 @@
 /** What a connection costs in memory when nothing happens on it. */
 import { setTimeout as sleep } from "node:timers/promises";
-import { type Context, FEW_SOCKETS, type Workload } from "../context.ts";
+import { type Context, fewSockets, type Workload } from "../context.ts";
 import { rssKibOf } from "../kit/proc.ts";
 import { atMost, type Findings } from "../kit/result.ts";
 import { spreadOf } from "../kit/stats.ts";
@@ -10,7 +10,7 @@ import { firstWorkerPort, type Subject } from "../subject.ts";
 
 /** Connections that come and go first, so that what is made once is there. */
 const WARMING = 400;
-const SETTLE_MS = 1_500;
+const SETTLE_MS = 800;
 const PER_SECOND = 600;
 
 /** A principal may have so many connections at one worker, and a little is left. */
@@ -25,7 +25,7 @@ export const idleSockets: Workload = {
 	groups: ["sync"],
 	title: "Memory of an idle connection",
 	what: "Resident memory that a process gains, after its garbage was collected twice, divided by the connections that were opened: at one worker directly, at HAProxy through the load balancer, and at peers of one process each. The kernel's memory for sockets is not in it.",
-	sockets: () => FEW_SOCKETS,
+	sockets: fewSockets,
 	async run(context) {
 		const generators = context.opened(await SocketGenerators.start(context.mode.idleSockets));
 		const subject = await context.subject();
@@ -55,7 +55,7 @@ export const idleSockets: Workload = {
 		const weigh = async (name: string, where: Where, pids: readonly number[], collects: boolean) => {
 			context.say(name);
 			const all: number[] = [];
-			for (let round = 0; round < Math.max(1, Math.floor(context.mode.pairs / 3)); round++) {
+			for (let round = 0; round < Math.max(1, Math.floor(context.mode.pairs / 2)); round++) {
 				all.push(await kibPerSocket(context, generators, where, pids, collects));
 			}
 			return spreadOf(all);
