@@ -43,6 +43,8 @@ function defaults({ timeouts }: HaproxySettings): string {
 		"log global",
 		"option dontlognull",
 		"option http-ignore-probes",
+		// Closed at once when it stops, an idle connection may just have been given a request, which would go unanswered.
+		"option idle-close-on-response",
 		`timeout connect ${timeouts.connectMs}ms`,
 		`timeout client ${timeouts.clientMs}ms`,
 		`timeout server ${timeouts.serverMs}ms`,
