@@ -35,7 +35,8 @@ export async function inPairs<A extends Run, B extends Run>(
 	const kept: Pair<A, B>[] = [];
 	const discarded: { pair: Pair<A, B>; why: string }[] = [];
 	const most = pairs + Math.ceil(pairs / 2);
-	for (let turn = 0; kept.length < pairs && turn < most; turn++) {
+	let turn = 0;
+	for (; kept.length < pairs && turn < most; turn++) {
 		let pair: Pair<A, B>;
 		if (turn % 2 === 0) pair = { subject: await subject(), peer: await peer() };
 		else {
@@ -46,9 +47,13 @@ export async function inPairs<A extends Run, B extends Run>(
 		if (why === null) kept.push(pair);
 		else discarded.push({ pair, why });
 	}
-	const remarks = discarded.map(({ why }) => `${name}: a pair was thrown away: ${why}`);
-	if (kept.length > 0) return { kept, remarks };
-	return { kept: discarded.map(({ pair }) => pair), remarks: [...remarks, `${name}: no pair was undisturbed, so all of them were kept`] };
+	if (kept.length === 0) {
+		const remarks = [`${name}: **no pair was undisturbed**, so all ${discarded.length} were kept; at first, ${discarded[0]?.why}`];
+		return { kept: discarded.map(({ pair }) => pair), remarks };
+	}
+	const remarks =
+		discarded.length === 0 ? [] : [`${name}: ${discarded.length} of ${turn} pairs were thrown away; at first, ${discarded[0]?.why}`];
+	return { kept, remarks };
 }
 
 function disturbance({ subject, peer }: Pair<Run, Run>): string | null {
