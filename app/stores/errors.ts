@@ -24,8 +24,8 @@ const POOL_EXHAUSTED = "timeout exceeded when trying to connect";
 export function troubleOf(error: unknown): Trouble {
 	const { code, message } = error as { code?: unknown; message?: unknown };
 	if (message === POOL_EXHAUSTED) return "busy";
-	// Five characters are the server's own word; Node's codes (ECONNREFUSED) are longer, and pg's errors have none.
-	if (typeof code !== "string" || !/^[0-9A-Z]{5}$/.test(code)) return "down";
+	// Five characters are the server's own word, of which none begins with E, as Node's do (EPIPE); pg's errors have none.
+	if (typeof code !== "string" || !/^[0-9A-DF-Z][0-9A-Z]{4}$/.test(code)) return "down";
 	if (code === "28P01" || code === "28000") return "refused";
 	// The second: what only a primary knows was asked of a server in recovery.
 	if (code === "25006" || code === "55000") return "readonly";
