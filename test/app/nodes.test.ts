@@ -15,7 +15,9 @@ const CLIENT_MS = 1_500;
 const SERVER_MS = 500;
 
 /** So many times slower than it could be, a machine is too busy with other things to tell anything. */
-const STARVED = 20;
+const STARVED = 8;
+/** A look at the database that took too long has consequences for so long. */
+const STARVED_FOR_MS = 3_000;
 
 /** Milliseconds after which the failure of a store is over. */
 const TROUBLE_MS = 10_000;
@@ -86,7 +88,7 @@ describe.skipIf(missing)(`three nodes of two workers behind HAProxy${missing ? `
 	/** A wait for a connection that runs out says nothing on a machine which is many times too slow. */
 	function failuresOf({ failed }: HttpLoad): string[] {
 		const starved = ({ what, from, to }: FailedCall) =>
-			/database (has too much to do|cannot be reached)/.test(what) && pace.slowdown(from, to) > STARVED;
+			/database (has too much to do|cannot be reached)/.test(what) && pace.slowdown(from - STARVED_FOR_MS, to) > STARVED;
 		return failed.filter((call) => !starved(call)).map(({ what }) => what);
 	}
 
@@ -163,8 +165,10 @@ describe.skipIf(missing)(`three nodes of two workers behind HAProxy${missing ? `
 		await until(() => Date.now() - quietSince() > 4_000 || Date.now() - struck > 2 * TROUBLE_MS, "quiet", 3 * TROUBLE_MS);
 		await load.stop();
 		expect(load.failed.filter(({ from }) => from - struck > TROUBLE_MS)).toEqual([]);
+		// Trouble, but none that nobody foresaw.
+		expect(load.failed.filter(({ what }) => what.includes(": 500 "))).toEqual([]);
 		if (name.includes("read replica")) expect(failuresOf(load)).toEqual([]);
-		expect(load.acknowledged.length).toBeGreaterThan(50);
+		expect(load.acknowledged.length).toBeGreaterThan(20);
 		expect(await lostOf(load, nodes.port)).toEqual([]);
 		await expectWhole(clients, ticks);
 		expect(nodes.workers()).toEqual(before);
