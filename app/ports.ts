@@ -109,8 +109,11 @@ export interface MemoryService {
 	published(workspace: string, key: string): Promise<MemoryEntry | null>;
 }
 
-/** What is stored in this namespace is published: anybody may read it, who knows the workspace and the key. */
-export const PUBLIC_NAMESPACE = "public";
+/**
+ * What is stored in this namespace anybody may read who knows the workspace and the key. Not a name that somebody has used
+ * without meaning it.
+ */
+export const PUBLIC_NAMESPACE = "published";
 
 /**
  * The cache's name for a published entry. It belongs to no workspace's: most changes of a workspace leave it as it is. What is

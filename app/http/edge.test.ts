@@ -311,7 +311,7 @@ describe("what the load balancer may keep", () => {
 	it("is exactly what the contract lists, and nothing that reads a session or a token", async () => {
 		const { anyone, as } = testApp();
 		const alice = await as("alice", ["member"], "x");
-		await alice("POST", "/api/memory/store", { namespace: "public", key: "x", value: 1 });
+		await alice("POST", "/api/memory/store", { namespace: "published", key: "x", value: 1 });
 		const kept = new Set<string>();
 		const page = Object.keys(pageFiles).map((url) => ({ method: "GET" as const, url, open: true }));
 		for (const { method, url, open } of [...(await operations(anyone)), ...page]) {

@@ -67,7 +67,7 @@ async function everyOperation(alice: Caller): Promise<{ method: string; template
 	await call("GET", "/api/memory/retrieve");
 	await call("GET", "/api/memory/search", undefined, "/api/memory/search?pattern=k");
 	for (const url of ["swarm", "hivemind"]) await call("GET", `/api/memory/${url}`);
-	await call("POST", "/api/memory/store", { key: "p", value: [1], namespace: "public" });
+	await call("POST", "/api/memory/store", { key: "p", value: [1], namespace: "published" });
 	for (const key of ["p", "none"]) await call("GET", "/api/public/{workspace}/{key}", undefined, `/api/public/default/${key}`);
 	for (const url of ["status", "agents", "tasks", "activities", "performance"]) await call("GET", `/api/hive/${url}`);
 	for (const url of ["state", "agents", "tasks", "performance"]) await call("GET", `/sync/api/${url}`);

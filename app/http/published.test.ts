@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { testApp } from "./testing.ts";
 
-const store = { namespace: "public", key: "notes/today", value: { text: "hello" } };
+const store = { namespace: "published", key: "notes/today", value: { text: "hello" } };
 
 describe("what a workspace has published", () => {
 	it("is read by anybody, and may be kept for a second", async () => {
@@ -23,7 +23,7 @@ describe("what a workspace has published", () => {
 		expect((await anyone("GET", "/api/public/team/notes/today")).json().value).toEqual({ text: "hello" });
 		await alice("POST", "/api/memory/store", { ...store, value: "bye" });
 		expect((await anyone("GET", "/api/public/team/notes/today")).json().value).toBe("bye");
-		await alice("DELETE", "/api/memory/public/notes/today");
+		await alice("DELETE", "/api/memory/published/notes/today");
 		expect((await anyone("GET", "/api/public/team/notes/today")).statusCode).toBe(404);
 	});
 

@@ -105,7 +105,7 @@ export const publicGet: Workload = {
 const BATCH = 50;
 
 async function publish(subject: Subject, token: string, key: number): Promise<void> {
-	await post(subject, token, "/api/memory/store", { namespace: "public", key: `key-${key}`, value: `${Date.now()} ${VALUE}` });
+	await post(subject, token, "/api/memory/store", { namespace: "published", key: `key-${key}`, value: `${Date.now()} ${VALUE}` });
 }
 
 /** Changes one entry after another until it is stopped. */

@@ -6,7 +6,7 @@ import { missing } from "./daemons.ts";
 import { type Rig, startRig } from "./stores-rig.ts";
 
 const alice = { id: "alice", roles: ["member"], workspace: "team", expiresAt: null, credentialId: "c" } as const;
-const entry = { system: "swarm", namespace: "public", key: "a:b/c" } as const;
+const entry = { system: "swarm", namespace: "published", key: "a:b/c" } as const;
 
 describe.skipIf(missing)(`what is published${missing ? `: ${missing}` : ""}`, () => {
 	let rig: Rig;

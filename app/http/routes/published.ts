@@ -20,7 +20,7 @@ export function publishedEndpoints({ cache, memory }: Services): Endpoint[] {
 			kind: "public",
 			tag: "published",
 			summary:
-				"An entry that a workspace has published: stored in the namespace `public` of the system `swarm`. A change is seen after a second; that it has expired, after a minute.",
+				"An entry that a workspace has published: stored in the namespace `published` of the system `swarm`. A change is seen after a second; that it has expired, after a minute.",
 			params: PublishedParams,
 			answer: PublishedEntry,
 			handle: async ({ params, request, reply }) => {
