@@ -31,7 +31,8 @@ it("a request under way is finished", async () => {
 
 it("nobody new is let in", async () => {
 	const { drain, port } = await listening(0);
-	const drained = drain(100);
+	const drained = drain(200);
+	await sleep(50);
 	const [error] = await once(connect(port, "127.0.0.1"), "error");
 	expect(error.code).toBe("ECONNREFUSED");
 	await drained;
@@ -49,4 +50,15 @@ it("an idle connection may send one more request, and is closed after a while, u
 	expect((await ask(port, agents[0])).headers.connection).toBe("close");
 	await drained;
 	expect(performance.now() - before).toBeGreaterThan(350);
+});
+
+it("who has connected and was not accepted yet is answered all the same", async () => {
+	const { port, drain } = await listening(0);
+	const client = connect(port, "127.0.0.1");
+	client.write("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+	const drained = drain(100);
+	let heard = "";
+	for await (const chunk of client) heard += chunk;
+	expect(heard).toMatch(/^HTTP\/1.1 200 /);
+	await drained;
 });

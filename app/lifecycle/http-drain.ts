@@ -24,8 +24,9 @@ export function drainable(server: Server): (lingerMs: number) => Promise<void> {
 			response.shouldKeepAlive = false;
 		});
 		const closed = new Promise<void>((resolve) => server.once("close", resolve));
-		// Not the HTTP server's own: that closes idle connections at once.
-		net.Server.prototype.close.call(server);
+		// Who has connected and is not accepted yet would be reset: a turn of the event loop accepts whoever waits.
+		// Not the HTTP server's own close: that closes idle connections at once.
+		setImmediate(() => setImmediate(() => net.Server.prototype.close.call(server)));
 		const start = performance.now();
 		const look = setInterval(() => {
 			if (performance.now() - start < lingerMs) return;
