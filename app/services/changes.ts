@@ -1,8 +1,9 @@
+import { AsyncLocalStorage } from "node:async_hooks";
 import { randomBytes } from "node:crypto";
 import type { Activity, EntityType, Principal, SyncEvent } from "../model.ts";
 import type { Database, Queryable } from "../stores/postgres.ts";
 import { appendChanges, type LockedWorkspace, lockWorkspace } from "../stores/workspaces.ts";
-import { turns } from "./turns.ts";
+import { gather } from "./turns.ts";
 
 /** Told of what is committed. */
 export interface EventPublisher {
@@ -33,29 +34,70 @@ export type Changer =
 	 */
 	<L, T>(principal: Principal, load: (client: Queryable) => Promise<L>, make: (loaded: L, change: Change) => Promise<T>) => Promise<T>;
 
-/**
- * Changes of one workspace that take a connection at the same time: the others would only wait for its lock, and keep the
- * connections from everybody else. Two, so that one is ready when the other commits.
- */
-const perWorkspace = { running: 2, waiting: 500 } as const;
+/** Changes of one workspace in one transaction at most; that wait for theirs at most. */
+const perWorkspace = { together: 32, waiting: 500 } as const;
 
-/** After the commit the events are published. The lock puts one workspace's changes in a row; other workspaces do not wait. */
+/** A change that waits for its transaction. */
+interface Asked {
+	readonly principal: Principal;
+	/** Makes it, and has it appended to the sequence. @returns its events */
+	make(client: Queryable): Promise<readonly SyncEvent[]>;
+	/** It is committed. */
+	done(): void;
+	failed(error: unknown): void;
+}
+
+/**
+ * The lock puts one workspace's changes in a row; other workspaces do not wait. What this worker is asked for while one
+ * transaction is under way goes into the next one together: a commit waits for a disk and a standby, and they wait once.
+ * After the commit the events are published.
+ */
 export function changer(database: Database, publisher: EventPublisher): Changer {
-	const inTurn = turns(perWorkspace);
-	return async (principal, load, make) => {
-		const { workspace } = principal;
-		const { result, events } = await inTurn(workspace, () =>
-			database.write(principal.id, async (client) => {
-				const [locked, loaded] = await Promise.all([lockWorkspace(client, workspace), load(client)]);
-				const change = openChange(client, workspace, locked);
-				const result = await make(loaded, change);
-				if (change.events.length > 0) await appendChanges(client, workspace, change);
-				return { result, events: change.events };
-			}),
-		);
-		if (events.length > 0) publisher.publish(workspace, events);
-		return result;
-	};
+	async function commit(workspace: string, asked: readonly Asked[]): Promise<void> {
+		const principals = [...new Set(asked.map(({ principal }) => principal.id))];
+		let undone = false;
+		try {
+			const events = await database.write(principals, async (client) => {
+				undone = false;
+				try {
+					const made: SyncEvent[] = [];
+					for (const each of asked) made.push(...(await each.make(client)));
+					return made;
+				} catch (error) {
+					undone = true;
+					throw error;
+				}
+			});
+			if (events.length > 0) publisher.publish(workspace, events);
+			for (const each of asked) each.done();
+		} catch (error) {
+			// One that is refused, a conflict say, takes none of the others along: nothing is done yet, so each is made by itself.
+			if (undone && asked.length > 1) for (const each of asked) await commit(workspace, [each]);
+			else for (const each of asked) each.failed(error);
+		}
+	}
+
+	const inTurn = gather(perWorkspace, commit);
+	return (principal, load, make) =>
+		new Promise((resolve, reject) => {
+			const { workspace } = principal;
+			// Whoever's transaction it is in, its statements belong to the trace it was asked in.
+			const inContext = AsyncLocalStorage.snapshot();
+			let result: Awaited<ReturnType<typeof make>>;
+			inTurn(workspace, {
+				principal,
+				make: (client) =>
+					inContext(async () => {
+						const [locked, loaded] = await Promise.all([lockWorkspace(client, workspace), load(client)]);
+						const change = openChange(client, workspace, locked);
+						result = await make(loaded, change);
+						if (change.events.length > 0) await appendChanges(client, workspace, change);
+						return change.events;
+					}),
+				done: () => resolve(result),
+				failed: reject,
+			});
+		});
 }
 
 /** Its functions may be taken out of it. */

@@ -191,7 +191,7 @@ class ReadCounts {
 		const reads = [...this.#gathered.values()];
 		this.#gathered = new Map();
 		try {
-			await this.#database.write(null, (client) => addReads(client, reads));
+			await this.#database.write([], (client) => addReads(client, reads));
 		} catch (error) {
 			this.#onProblem(error);
 		}

@@ -29,3 +29,30 @@ export function turns(limits: { readonly running: number; readonly waiting: numb
 		}
 	};
 }
+
+/**
+ * Hands on what comes under each key: at once, or, while that is under way, all that has come meanwhile together.
+ *
+ * @param limits for each key: how many together, and how many wait at most
+ * @param handle must not fail
+ * @returns takes one item; throws ServiceError UNAVAILABLE where too many wait already
+ */
+export function gather<T>(
+	limits: { readonly together: number; readonly waiting: number },
+	handle: (key: string, items: readonly T[]) => Promise<void>,
+): (key: string, item: T) => void {
+	const lines = new Map<string, T[]>();
+	async function work(key: string, line: T[]): Promise<void> {
+		while (line.length > 0) await handle(key, line.splice(0, limits.together));
+		lines.delete(key);
+	}
+	return function take(key, item) {
+		const line = lines.get(key);
+		if (line === undefined) {
+			const begun = [item];
+			lines.set(key, begun);
+			void work(key, begun);
+		} else if (line.length < limits.waiting) line.push(item);
+		else throw new ServiceError("UNAVAILABLE", "too many changes at once", 1);
+	};
+}

@@ -10,7 +10,7 @@ const BATCH = 1_000;
  * @returns what was done, one line each
  */
 export async function maintain(database: Database): Promise<string[]> {
-	const partitions = await database.write(null, (client) =>
+	const partitions = await database.write([], (client) =>
 		client.query<{ line: string }>({ name: "partitions", text: "select line from maintain_partitions() as line", values: [] }),
 	);
 	const expired = await deleteExpired(database);
@@ -19,7 +19,7 @@ export async function maintain(database: Database): Promise<string[]> {
 
 async function deleteExpired(database: Database): Promise<number> {
 	for (let total = 0; ; ) {
-		const gone = await database.write(null, (client) =>
+		const gone = await database.write([], (client) =>
 			client.query({
 				name: "memory-delete-expired",
 				text: `delete from memory_entries where ctid = any(array(

@@ -77,12 +77,12 @@ export type FallbackReason = "lagging" | "down" | "unknown" | "conflict";
 /** What every store works with. All methods throw {@link ServiceError} UNAVAILABLE where the database is away or too slow. */
 export interface Database {
 	/**
-	 * On the primary, in one transaction. After COMMIT the primary's position is kept for the principal, so that its reads
+	 * On the primary, in one transaction. After COMMIT the primary's position is kept for the principals, so that their reads
 	 * see it through any worker.
-	 * @param principalId null where nobody will look for it at once
+	 * @param principals nobody where nobody will look for it at once
 	 * @param work runs again after a deadlock, so it must change nothing but the database
 	 */
-	write<T>(principalId: string | null, work: (client: Queryable) => Promise<T>): Promise<T>;
+	write<T>(principals: readonly string[], work: (client: Queryable) => Promise<T>): Promise<T>;
 	/**
 	 * On a replica that has replayed what this principal wrote, else on the primary (counted). A dead or lagging replica
 	 * costs no error. Each statement sees the database at its own time.
@@ -168,10 +168,10 @@ class RoutingDatabase implements Database {
 		return { primary: this.#primary.figures, replicas: this.#replicas.map((replica) => replica.figures) };
 	}
 
-	async write<T>(principalId: string | null, work: (client: Queryable) => Promise<T>): Promise<T> {
-		const keep = principalId !== null && this.#replicas.length > 0;
+	async write<T>(principals: readonly string[], work: (client: Queryable) => Promise<T>): Promise<T> {
+		const keep = principals.length > 0 && this.#replicas.length > 0;
 		const { result, lsn } = await trying(attempts.write, "conflict", () => this.#transaction("begin", work, keep));
-		if (keep) await this.#keep(principalId, lsn);
+		if (keep) await Promise.all(principals.map((principalId) => this.#keep(principalId, lsn)));
 		return result;
 	}
 

@@ -30,7 +30,7 @@ export class TokenStore {
 	}
 
 	async insert({ credentialId, hash, subject, roles, workspace, expiresAt }: NewToken): Promise<void> {
-		await this.#database.write(writerOf(credentialId), (client) =>
+		await this.#database.write([writerOf(credentialId)], (client) =>
 			client.query({
 				name: "tokens-insert",
 				text: `insert into tokens (credential_id, workspace, hash, subject, roles, created_at, expires_at)
@@ -53,7 +53,7 @@ export class TokenStore {
 
 	/** @returns false where there is none, or it has been revoked already */
 	async revoke(credentialId: string): Promise<boolean> {
-		const revoked = await this.#database.write(writerOf(credentialId), (client) =>
+		const revoked = await this.#database.write([writerOf(credentialId)], (client) =>
 			client.query({
 				name: "tokens-revoke",
 				text: "update tokens set revoked_at = clock_timestamp() where credential_id = $1 and revoked_at is null returning 1 as revoked",

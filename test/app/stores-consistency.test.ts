@@ -52,7 +52,7 @@ describe.skipIf(missing)("a principal's own writes", () => {
 		const pairs = async (writer: number) => {
 			for (let round = 0; round < 10_000 / WRITERS; round++) {
 				const [key, value] = [`writer-${writer}`, `${round}`];
-				await (workers[(writer + round) % WORKERS] as Worker).database.write(key, (client) => write(client, key, value));
+				await (workers[(writer + round) % WORKERS] as Worker).database.write([key], (client) => write(client, key, value));
 				// Some reads meet a replica that is behind, some one that has just caught up.
 				if (round % 3 > 0) await sleep((round % 3) * 4 - 2 + Math.random() * 3);
 				const seen = await (workers[(writer + round + 1) % WORKERS] as Worker).database.read(key, (client) => read(client, key));
@@ -96,7 +96,7 @@ describe.skipIf(missing)("a principal's own writes", () => {
 		const pairs = async (writer: number) => {
 			for (let round = 0; !done; round++) {
 				const [key, value] = [`redis-${writer}`, `${round}`];
-				await (workers[(writer + round) % WORKERS] as Worker).database.write(key, (client) => write(client, key, value));
+				await (workers[(writer + round) % WORKERS] as Worker).database.write([key], (client) => write(client, key, value));
 				const seen = await (workers[(writer + round + 1) % WORKERS] as Worker).database.read(key, (client) => read(client, key));
 				if (seen !== value) stale += 1;
 			}
@@ -124,13 +124,13 @@ describe.skipIf(missing)("a principal's own writes", () => {
 
 	it("are seen after Redis has forgotten them, as its replica may after a failover", async () => {
 		const [writing, reading] = [rig.worker({ staleMs: 60_000 }), rig.worker({ staleMs: 60_000 })];
-		await writing.database.write("forgotten", (client) => write(client, "forgotten", "old"));
+		await writing.database.write(["forgotten"], (client) => write(client, "forgotten", "old"));
 		await until(async () => {
 			const seen = await reading.database.read("forgotten", (client) => read(client, "forgotten"));
 			return seen === "old" && reading.told.statements.replica > 0;
 		});
 		for (const replica of rig.postgres.replicas) await replica.pauseReplay();
-		await writing.database.write("forgotten", (client) => write(client, "forgotten", "new"));
+		await writing.database.write(["forgotten"], (client) => write(client, "forgotten", "new"));
 		await rig.redis.server.kill9();
 		await rig.redis.server.start();
 		await sleep(1_000);
@@ -144,7 +144,7 @@ describe.skipIf(missing)("a principal's own writes", () => {
 		for (const replica of rig.postgres.replicas) await replica.pauseReplay();
 		const [worker] = workers as [Worker];
 		const started = performance.now();
-		await worker.database.write("somebody", (client) => write(client, "unkept", "1"));
+		await worker.database.write(["somebody"], (client) => write(client, "unkept", "1"));
 		expect(performance.now() - started).toBeLessThan(2_500);
 		expect(worker.told.unkept).toBe(1);
 		expect(await worker.database.read("somebody", (client) => read(client, "unkept"))).toBe("1");
@@ -160,7 +160,7 @@ describe.skipIf(missing)("a principal's own writes", () => {
 			return worker.told.statements.replica > 0;
 		});
 		for (const each of replica) await each.pauseReplay();
-		await worker.database.write(null, (client) => write(client, "others", "new"));
+		await worker.database.write([], (client) => write(client, "others", "new"));
 		await sleep(1_200);
 		expect(worker.database.status.replicas).toEqual(["lagging", "lagging"]);
 		expect(await worker.database.read("another", (client) => read(client, "others"))).toBe("new");

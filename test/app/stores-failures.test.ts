@@ -91,10 +91,10 @@ describe.skipIf(missing)("the database's connections", () => {
 
 		it("give up at once while the primary is away, and go on by themselves when it is back", async () => {
 			await rig.postgres.primary.kill9();
-			expect(await refusal(worker.database.write("writer", (client) => put(client, "lost")))).toMatch(/^UNAVAILABLE: /);
+			expect(await refusal(worker.database.write(["writer"], (client) => put(client, "lost")))).toMatch(/^UNAVAILABLE: /);
 			await until(() => worker.database.status.primary === "down");
 			const started = performance.now();
-			expect(await refusal(worker.database.write("writer", (client) => put(client, "lost")))).toBe(
+			expect(await refusal(worker.database.write(["writer"], (client) => put(client, "lost")))).toBe(
 				"UNAVAILABLE: the database cannot be reached",
 			);
 			expect(performance.now() - started).toBeLessThan(100);
@@ -102,7 +102,7 @@ describe.skipIf(missing)("the database's connections", () => {
 			expect(await worker.database.read("reader", one)).toEqual([{ one: 1 }]);
 			await rig.postgres.primary.start();
 			await until(() => worker.database.status.primary === "up");
-			await worker.database.write("writer", (client) => put(client, "kept"));
+			await worker.database.write(["writer"], (client) => put(client, "kept"));
 		});
 
 		it("use the role of the secret files at each new connection, and the one before where that is refused", async () => {
@@ -133,7 +133,7 @@ describe.skipIf(missing)("the database's connections", () => {
 
 		it("end a statement that takes too long, and leave nothing of its transaction", async () => {
 			const short = rig.worker({ timeoutsMs: { ...timeouts, statement: 200 } });
-			const slow = short.database.write("writer", async (client) => {
+			const slow = short.database.write(["writer"], async (client) => {
 				await put(client, "half");
 				await client.query({ name: "test-sleep", text: "select pg_sleep(2)", values: [] });
 			});
@@ -144,16 +144,16 @@ describe.skipIf(missing)("the database's connections", () => {
 
 		it("roll back when the work throws, and hand its error on as it is", async () => {
 			const mistake = new ServiceError("CONFLICT", "not so");
-			const refused = worker.database.write("writer", async (client) => {
+			const refused = worker.database.write(["writer"], async (client) => {
 				await put(client, "taken back");
 				throw mistake;
 			});
 			await expect(refused).rejects.toBe(mistake);
-			const programming = worker.database.write("writer", (client) =>
+			const programming = worker.database.write(["writer"], (client) =>
 				client.query({ name: "test-wrong", text: "select nothing", values: [] }),
 			);
 			await expect(programming).rejects.toThrow('column "nothing" does not exist');
-			const swallowed = worker.database.write("writer", async (client) => {
+			const swallowed = worker.database.write(["writer"], async (client) => {
 				await client.query({ name: "test-wrong", text: "select nothing", values: [] }).catch(() => {});
 			});
 			await expect(swallowed).rejects.toThrow("the work went on after a statement that failed");
@@ -161,13 +161,13 @@ describe.skipIf(missing)("the database's connections", () => {
 		});
 
 		it("run work again that a deadlock cancelled", async () => {
-			await worker.database.write(null, (client) => put(client, "left"));
-			await worker.database.write(null, (client) => put(client, "right"));
+			await worker.database.write([], (client) => put(client, "left"));
+			await worker.database.write([], (client) => put(client, "right"));
 			const touch = (client: Queryable, key: string) =>
 				client.query({ name: "test-touch", text: "update swarms set id = id || 'x' where workspace = $1", values: [key] });
 			let runs = 0;
 			const crossing = (first: string, second: string) =>
-				worker.database.write(null, async (client) => {
+				worker.database.write([], async (client) => {
 					runs += 1;
 					await touch(client, first);
 					await sleep(100);
@@ -195,7 +195,7 @@ describe.skipIf(missing)("the database's connections", () => {
 		});
 
 		it("refuse text that PostgreSQL cannot hold as the caller's mistake", async () => {
-			expect(await refusal(worker.database.write(null, (client) => put(client, "a\0b")))).toMatch(/^INVALID: /);
+			expect(await refusal(worker.database.write([], (client) => put(client, "a\0b")))).toMatch(/^INVALID: /);
 		});
 	});
 
@@ -215,7 +215,7 @@ describe.skipIf(missing)("the database's connections", () => {
 				for (let round = 0; !stopped; round++) {
 					const key = `${name}-${round}`;
 					try {
-						await worker.database.write(name, (client) => put(client, key));
+						await worker.database.write([name], (client) => put(client, key));
 						acknowledged.push(key);
 					} catch (error) {
 						expect(error).toBeInstanceOf(ServiceError);

@@ -1,0 +1,84 @@
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { missing } from "./daemons.ts";
+import { type Domain, principal, type Rig, refusal, servicesOn, startRig, type Worker } from "./stores-rig.ts";
+
+describe.skipIf(missing)(`changes that are asked for at the same time${missing ? `: ${missing}` : ""}`, () => {
+	let rig: Rig;
+	let workers: Worker[];
+	let domains: Domain[];
+	const ada = principal("together", "ada");
+	const bob = principal("together", "bob");
+
+	beforeAll(async () => {
+		rig = await startRig({ replicas: 1 });
+		workers = [rig.worker(), rig.worker()];
+		domains = workers.map(({ database }) => servicesOn(database));
+	});
+
+	afterAll(() => rig?.stop());
+
+	const spawn = (domain: Domain, who = ada) => domain.agents.spawn(who, { type: "coder", name: null, capabilities: [] });
+
+	it("are committed together, and each has its own number, time and events", async () => {
+		const [domain] = domains as [Domain];
+		const before = await transactions(rig);
+		const agents = await Promise.all(Array.from({ length: 60 }, (_, index) => spawn(domain, index % 2 === 0 ? ada : bob)));
+		expect((await transactions(rig)) - before).toBeLessThan(40);
+		expect(agents.map(({ name }) => name)).toEqual(agents.map((_, index) => `coder-${index + 1}`));
+		const seqs = domain.published.map(({ seq }) => seq);
+		expect(seqs).toEqual(seqs.map((_, index) => index + 1));
+		const [{ different }] = (await rig.postgres.primary.query<{ different: number }>(
+			"select count(distinct created_at)::int as different from agents where workspace = 'together'",
+			[],
+			rig.postgres.database,
+		)) as [{ different: number }];
+		expect(different).toBe(60);
+	});
+
+	it("are seen at once by everybody who made one, through whichever worker", async () => {
+		const [one, other] = domains as [Domain, Domain];
+		for (let round = 0; round < 20; round++) {
+			const pairs = [ada, bob].map(async (who) => {
+				const { id } = await spawn(one, who);
+				return (await other.agents.list(who)).some((agent) => agent.id === id);
+			});
+			expect(await Promise.all(pairs)).toEqual([true, true]);
+		}
+	});
+
+	it("that are refused take no other along, and are told why", async () => {
+		const [domain] = domains as [Domain];
+		const before = (await domain.agents.list(ada)).length;
+		const outcomes = await Promise.all(
+			Array.from({ length: 30 }, async (_, index) =>
+				index % 3 === 0 ? refusal(domain.agents.remove(ada, `agent-none-${index}`)) : (await spawn(domain)).id,
+			),
+		);
+		expect(outcomes.filter((outcome) => outcome.startsWith("NOT_FOUND: there is no agent agent-none-"))).toHaveLength(10);
+		expect(outcomes.filter((outcome) => /^agent-\d+-/.test(outcome))).toHaveLength(20);
+		expect(await domain.agents.list(ada)).toHaveLength(before + 20);
+		const seqs = domain.published.map(({ seq }) => seq);
+		expect(new Set(seqs).size).toBe(seqs.length);
+	});
+
+	it("that wait in too great a number are refused, and may be asked for again", async () => {
+		const [domain] = domains as [Domain];
+		const outcomes = await Promise.all(
+			Array.from({ length: 700 }, () =>
+				domain.memory.store(ada, { system: "swarm", namespace: "n", key: "k", value: "v" }).then(
+					() => "stored",
+					({ message }: Error) => message,
+				),
+			),
+		);
+		expect([...new Set(outcomes)].sort()).toEqual(["stored", "too many changes at once"]);
+		expect(outcomes.filter((outcome) => outcome === "stored").length).toBeGreaterThanOrEqual(500);
+		await domain.memory.store(ada, { system: "swarm", namespace: "n", key: "k", value: "w" });
+	});
+});
+
+/** Transactions committed so far, about. */
+async function transactions(rig: Rig): Promise<number> {
+	const sql = "select pg_stat_force_next_flush(), xact_commit::int as n from pg_stat_database where datname = 'agentic_flow'";
+	return Number((await rig.postgres.primary.query<{ n: number }>(sql, [], rig.postgres.database))[0]?.n);
+}
