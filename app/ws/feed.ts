@@ -99,6 +99,8 @@ export class Feeds {
 	readonly #events: EventService;
 	readonly #tickMs: number;
 	#timer: NodeJS.Timeout | undefined;
+	/** When the last tick was, as `performance.now()`. */
+	#ticked = 0;
 
 	constructor(events: EventService, tickMs: number) {
 		this.#events = events;
@@ -148,13 +150,15 @@ export class Feeds {
 		this.#feeds.clear();
 	}
 
+	/** At most one tick in its time; what comes after a pause does not wait for it. */
 	#schedule(feed: Feed): void {
 		this.#due.add(feed);
-		this.#timer ??= setTimeout(() => this.#tick(), this.#tickMs);
+		this.#timer ??= setTimeout(() => this.#tick(), this.#ticked + this.#tickMs - performance.now());
 	}
 
 	#tick(): void {
 		this.#timer = undefined;
+		this.#ticked = performance.now();
 		const due = [...this.#due];
 		this.#due.clear();
 		for (const feed of due) feed.flush();
