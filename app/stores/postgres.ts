@@ -147,6 +147,8 @@ class RoutingDatabase implements Database {
 	/** Oldest first. */
 	#samples: readonly Sample[] = [];
 	#primaryUp = true;
+	/** Times in a row that the primary did not answer. */
+	#late = 0;
 	#sampling: Promise<void> | null = null;
 	#turn = 0;
 
@@ -247,8 +249,11 @@ class RoutingDatabase implements Database {
 		}
 	}
 
+	/** One answer that came too late may be this machine's own fault. */
 	#primaryFailed(error: unknown): void {
 		if (!isAway(error)) return;
+		this.#late += 1;
+		if (this.#late === 1 && /timeout/i.test((error as Error).message)) return;
 		if (this.#primaryUp) this.#observe.problem("the primary cannot be reached", error);
 		this.#primaryUp = false;
 	}
@@ -323,6 +328,7 @@ class RoutingDatabase implements Database {
 				const fresh = this.#samples.filter((sample) => sample.askedAt >= askedAt - this.#staleMs);
 				if (row !== undefined) this.#samples = [...fresh, { lsn: parseLsn(row.lsn), askedAt }];
 				this.#primaryUp = true;
+				this.#late = 0;
 			} finally {
 				client.release();
 			}
