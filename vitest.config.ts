@@ -13,7 +13,15 @@ export default defineConfig({
 				test: {
 					name: "unit",
 					include: ["**/*.test.ts"],
-					exclude: ["**/node_modules/**", "test/haproxy/**", "test/cluster/**", "test/app/**", "test/page/**", "test/local/**"],
+					exclude: [
+						"**/node_modules/**",
+						"test/haproxy/**",
+						"test/cluster/**",
+						"test/app/**",
+						"test/page/**",
+						"test/local/**",
+						"test/image/**",
+					],
 					// The processors may be busy with something else.
 					testTimeout: 60_000,
 					hookTimeout: 60_000,
@@ -27,6 +35,7 @@ export default defineConfig({
 				test: { name: "local", include: ["test/local/**/*.test.ts"], ...daemons, testTimeout: 180_000, hookTimeout: 240_000 },
 			},
 			{ extends: true, test: { name: "page", include: ["test/page/**/*.test.ts"], ...daemons } },
+			{ extends: true, test: { name: "image", include: ["test/image/**/*.test.ts"], ...daemons } },
 		],
 	},
 });

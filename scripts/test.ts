@@ -34,6 +34,7 @@ const steps: Record<string, Step> = {
 	local: (filters) => tests("local", filters, "HAProxy, redis-server, PostgreSQL and openssl"),
 	page: (filters) => tests("page", filters, "Chromium, redis-server and PostgreSQL"),
 	cluster: (filters) => tests("cluster", filters, "KUBEBUILDER_ASSETS: a folder with etcd and kube-apiserver"),
+	image: (filters) => tests("image", filters, "podman, redis-server and PostgreSQL"),
 };
 
 const words = process.argv.slice(2);
