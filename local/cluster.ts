@@ -1,6 +1,7 @@
 /** A local topology as it runs: what the supervisor's process does when it is told to. */
 import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import type { StackConfig } from "../stacks/config.ts";
+import { originOf } from "./environment.ts";
 import { failoverPostgres, failoverRedis } from "./failover.ts";
 import { type Layout, type Ports, portsFrom } from "./place.ts";
 import { prepare } from "./prepare.ts";
@@ -11,7 +12,7 @@ import { serverCommand } from "./services/server.ts";
 import type { LocalSettings } from "./settings.ts";
 import { removeState, writeState } from "./state.ts";
 import { type ServiceStatus, Supervisor, type Told } from "./supervisor.ts";
-import { type Ingredients, type Machine, originOf, type Topology, topologyOf } from "./topology.ts";
+import { type Ingredients, type Machine, type Topology, topologyOf } from "./topology.ts";
 
 /** What a topology is made from. */
 export interface Order {

@@ -1,9 +1,9 @@
 /** Planned failovers of the stores, as an operator of the cloud's would order them. */
 import { setTimeout as sleep } from "node:timers/promises";
 import type { LocalCluster, Tell } from "./cluster.ts";
+import { REDIS_GROUP } from "./environment.ts";
 import { askPostgres, askRedis, redisInfo } from "./services/ask.ts";
 import type { Service } from "./services/service.ts";
-import { REDIS_GROUP } from "./topology.ts";
 
 const PATIENCE_MS = 30_000;
 

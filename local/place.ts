@@ -44,6 +44,11 @@ export function portsFrom(http: number): Ports {
 	};
 }
 
+/** Where the replicas are that are read from. */
+export function replicaPorts(ports: Ports, count: number): number[] {
+	return Array.from({ length: count }, (_, index) => ports.postgresReplica(index));
+}
+
 /**
  * A node's address. Each node has one, as pods do, so that every node uses the ports of a pod. Topologies on different
  * ports have different blocks of them.

@@ -3,9 +3,8 @@ import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync, renameSync, 
 import path from "node:path";
 import type { Layout } from "./place.ts";
 import { run } from "./processes.ts";
-import { readSecrets, type Secrets, writePrivate } from "./secrets.ts";
+import { readSecrets, type Secrets, secretFilesOf, writePrivate } from "./secrets.ts";
 import type { User } from "./services/service.ts";
-import { secretFilesOf } from "./topology.ts";
 
 /** Least space for data and logs, MiB. */
 export const LEAST_MIB = 512;

@@ -3,6 +3,7 @@ import { randomBytes } from "node:crypto";
 import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { z } from "zod";
+import { secretFiles } from "../app/contract.ts";
 import type { Layout } from "./place.ts";
 import type { User } from "./services/service.ts";
 
@@ -34,6 +35,28 @@ export function readSecrets({ secrets: folder }: Layout): Secrets {
 	};
 	writePrivate(file, JSON.stringify(made, null, 2));
 	return made;
+}
+
+/** Files of secrets by their path below the secrets folder. */
+export function secretFilesOf(secrets: Secrets): Readonly<Record<string, string>> {
+	const file = (credential: keyof typeof secretFiles, name: string) => `${secretFiles[credential]}/${name}`;
+	return {
+		[file("postgres", "username")]: secrets.roleA.username,
+		[file("postgres", "password")]: secrets.roleA.password,
+		[file("postgres", "previous-username")]: secrets.roleB.username,
+		[file("postgres", "previous-password")]: secrets.roleB.password,
+		[file("postgresAdmin", "username")]: "postgres",
+		[file("postgresAdmin", "password")]: secrets.postgresAdmin,
+		[file("postgresAdmin", "current-username")]: secrets.roleA.username,
+		[file("postgresAdmin", "current-password")]: secrets.roleA.password,
+		[file("postgresAdmin", "previous-username")]: secrets.roleB.username,
+		[file("postgresAdmin", "previous-password")]: secrets.roleB.password,
+		[file("redisState", "username")]: "default",
+		[file("redisState", "password")]: secrets.redisState,
+		[file("redisCache", "username")]: "default",
+		[file("redisCache", "password")]: secrets.redisCache,
+		[file("session", "current")]: secrets.session,
+	};
 }
 
 /** 192 bits, of characters that need no quoting anywhere. */

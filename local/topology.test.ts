@@ -1,9 +1,10 @@
 import { describe, expect, it } from "vitest";
 import { loadStack } from "../stacks/load.ts";
 import { layout, nodeAddress, portsFrom } from "./place.ts";
+import { secretFilesOf } from "./secrets.ts";
 import { haproxyProcesses } from "./services/haproxy.ts";
 import { type LocalSettings, readSettings } from "./settings.ts";
-import { type Ingredients, secretFilesOf, topologyOf } from "./topology.ts";
+import { type Ingredients, topologyOf } from "./topology.ts";
 
 const secrets = {
 	postgresAdmin: "secret-admin",

@@ -4,9 +4,10 @@
  * redis-state-1, redis-state-2 <- sentinel   redis-cache   postgres-primary <- postgres-standby, postgres-replica-N <- migrate
  * all of them <- node-N; haproxy-N, prometheus and alertmanager need nobody
  */
-import { env, secretFiles } from "../app/contract.ts";
+import { env } from "../app/contract.ts";
 import type { StackConfig } from "../stacks/config.ts";
-import { HOST, type Layout, nodeAddress, type Ports } from "./place.ts";
+import { DATABASE, DRAIN_SECONDS, REDIS_GROUP, serverEnvironment } from "./environment.ts";
+import { type Layout, nodeAddress, type Ports, replicaPorts } from "./place.ts";
 import type { Secrets } from "./secrets.ts";
 import { haproxyProcesses, haproxyService } from "./services/haproxy.ts";
 import { postgresService } from "./services/postgres.ts";
@@ -63,20 +64,6 @@ export interface LocalNode {
 	readonly address: string;
 	readonly pm2Home: string;
 }
-
-/** The name Sentinel has for the state's servers. */
-export const REDIS_GROUP = "state";
-
-const DRAIN_SECONDS = 10;
-
-/**
- * A worker refuses requests from this delay of its event loop. Far more than in the cluster: all nodes share one machine's
- * processors here, and a worker that starts makes the others late.
- */
-const SHED_DELAY_MS = 500;
-
-/** A worker's memory before PM2 replaces it, MiB: what a pod of the default size gives it, or less on a small machine. */
-const WORKER_MEMORY_MIB = 512;
 
 export function topologyOf(ingredients: Ingredients): Topology {
 	const { config, settings, layout, ports } = ingredients;
@@ -148,7 +135,7 @@ function redisServices({ machine, layout, ports, secrets }: Ingredients): Servic
 
 function postgresServices({ config, machine, layout, ports, secrets, postgresActive }: Ingredients, workers: number): Service[] {
 	const standbyData = postgresActive === "a" ? "b" : "a";
-	const replicas = replicaPorts({ config, ports }).map((port, index) => ({
+	const replicas = replicaPorts(ports, config.postgres.replicas).map((port, index) => ({
 		name: `postgres-replica-${index + 1}`,
 		port,
 		data: `replica-${index + 1}`,
@@ -177,10 +164,6 @@ function postgresServices({ config, machine, layout, ports, secrets, postgresAct
 			postgresService({ ...common, name, port, data: layout.postgresData(data), from: primary, synchronous: [] }),
 		),
 	];
-}
-
-function replicaPorts({ config, ports }: Pick<Ingredients, "config" | "ports">): number[] {
-	return Array.from({ length: config.postgres.replicas }, (_, index) => ports.postgresReplica(index));
 }
 
 function haproxyServices(
@@ -238,57 +221,6 @@ function watchers(ingredients: Ingredients, nodes: readonly LocalNode[], workers
 	];
 }
 
-/** What every process of the server is told, as the stack's pods are. */
-function serverEnvironment({ config, settings, layout, ports }: Ingredients): Environment {
-	const { loadBalancer, postgres, app } = config;
-	const { timeouts } = loadBalancer;
-	const at = (port: number) => `${HOST}:${port}`;
-	const names = ["localhost", HOST];
-	const hosts = [ports.http, ports.sync, ports.mcp, ports.tls].flatMap((port) => names.map((name) => `${name}:${port}`));
-	const origins = names.flatMap((name) => [`http://${name}:${ports.http}`, `https://${name}:${ports.tls}`]);
-	const values: { [S in keyof typeof env]?: string | number | boolean } = {
-		secretsDir: layout.secrets,
-		workerMemoryMib: WORKER_MEMORY_MIB,
-		drainSeconds: DRAIN_SECONDS,
-		stickyKey: loadBalancer.stickyKey,
-		publicOrigin: originOf(ports),
-		allowedHosts: hosts.join(","),
-		allowedOrigins: [...new Set([...origins, ...UI_ORIGINS, ...app.allowedOrigins])].join(","),
-		pingSeconds: timeouts.pingSeconds,
-		keepAliveSeconds: timeouts.keepAliveSeconds,
-		terminals: false,
-		redisState: `sentinel:${REDIS_GROUP}@${at(ports.sentinel)}`,
-		redisCache: at(ports.redisCache),
-		redisTls: false,
-		postgresPrimary: at(ports.postgresPrimary),
-		postgresReplicas: replicaPorts({ config, ports }).map(at).join(","),
-		postgresDatabase: DATABASE,
-		postgresTls: false,
-		poolPrimary: postgres.poolPrimary,
-		poolReplica: postgres.poolReplica,
-		retentionMonths: app.retentionMonths,
-	};
-	const contract = Object.fromEntries(Object.entries(values).map(([setting, value]) => [env[setting as keyof typeof env], String(value)]));
-	return {
-		...contract,
-		SHED_DELAY_MS: String(SHED_DELAY_MS),
-		...(settings.legacyOpen ? { LEGACY_OPEN: "1" } : {}),
-		...(settings.traces === null ? {} : { OTEL_EXPORTER_OTLP_ENDPOINT: settings.traces }),
-		...settings.env,
-	};
-}
-
-/** The server's database. */
-export const DATABASE = "agentic_flow";
-
-/** Where the original's user interface is served from. */
-const UI_ORIGINS = [5173, 5174, 3000].flatMap((port) => [`http://localhost:${port}`, `http://${HOST}:${port}`]);
-
-/** Where a browser finds the server. */
-export function originOf({ http }: Pick<Ports, "http">): string {
-	return `http://localhost:${http}`;
-}
-
 function absent({ settings, machine }: Ingredients): Topology["absent"] {
 	const { prometheus, alertmanager } = machine.programs;
 	return [
@@ -298,26 +230,4 @@ function absent({ settings, machine }: Ingredients): Topology["absent"] {
 		{ name: "Elasticsearch", how: "logs stay in files: flowctl logs" },
 		{ name: "Grafana", how: "point one of yours at Prometheus" },
 	];
-}
-
-/** Files of secrets by their path below the secrets folder. */
-export function secretFilesOf(secrets: Secrets): Readonly<Record<string, string>> {
-	const file = (credential: keyof typeof secretFiles, name: string) => `${secretFiles[credential]}/${name}`;
-	return {
-		[file("postgres", "username")]: secrets.roleA.username,
-		[file("postgres", "password")]: secrets.roleA.password,
-		[file("postgres", "previous-username")]: secrets.roleB.username,
-		[file("postgres", "previous-password")]: secrets.roleB.password,
-		[file("postgresAdmin", "username")]: "postgres",
-		[file("postgresAdmin", "password")]: secrets.postgresAdmin,
-		[file("postgresAdmin", "current-username")]: secrets.roleA.username,
-		[file("postgresAdmin", "current-password")]: secrets.roleA.password,
-		[file("postgresAdmin", "previous-username")]: secrets.roleB.username,
-		[file("postgresAdmin", "previous-password")]: secrets.roleB.password,
-		[file("redisState", "username")]: "default",
-		[file("redisState", "password")]: secrets.redisState,
-		[file("redisCache", "username")]: "default",
-		[file("redisCache", "password")]: secrets.redisCache,
-		[file("session", "current")]: secrets.session,
-	};
 }
