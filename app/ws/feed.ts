@@ -153,7 +153,7 @@ export class Feeds {
 	/** At most one tick in its time; what comes after a pause does not wait for it. */
 	#schedule(feed: Feed): void {
 		this.#due.add(feed);
-		this.#timer ??= setTimeout(() => this.#tick(), this.#ticked + this.#tickMs - performance.now());
+		this.#timer ??= setTimeout(() => this.#tick(), Math.max(0, this.#ticked + this.#tickMs - performance.now()));
 	}
 
 	#tick(): void {

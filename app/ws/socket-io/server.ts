@@ -181,9 +181,27 @@ export class SocketIoServer {
 			this.#endCodes.set(connection, 1008);
 			connection.close(true);
 		});
+		this.#boundWaiting(connection);
 		connection.once("close", () => {
 			gate.leave(entry.place);
 			observe.closed("socket-io", this.#endCodes.get(connection) ?? 0);
+		});
+	}
+
+	/** Who does not read is let go of, and finds a snapshot when it comes again. A single packet may be as large as it is. */
+	#boundWaiting(connection: Connection): void {
+		const { bufferedBytes } = this.#context.settings.limits;
+		let waiting = 0;
+		connection.on("packetCreate", ({ data }: { readonly data?: string | Buffer }) => {
+			if (waiting > bufferedBytes && connection.readyState === "open") {
+				this.#endCodes.set(connection, 1013);
+				connection.close(true);
+			}
+			waiting += data?.length ?? 0;
+		});
+		// Handed to the transport, which takes the next ones when these are written.
+		connection.on("flush", () => {
+			waiting = 0;
 		});
 	}
 

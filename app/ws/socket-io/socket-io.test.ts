@@ -537,6 +537,27 @@ describe("what one client may send", () => {
 		await next(other, "performance:report");
 	});
 
+	it("is bounded in what it does not read: it is let go of, and others hear everything", async () => {
+		const { host, services, observed } = await worker(undefined, { limits: { bufferedBytes: 200_000 } });
+		const bystander = client(host, "ann");
+		await next(bystander, "connected");
+		const heard = ears(bystander);
+		const raw = await RawClient.open(host, "/socket.io/?EIO=4&transport=websocket", { Authorization: "Bearer token-ada" });
+		raw.socket.write(frame({ payload: "40" }));
+		await expect.poll(() => raw.frames.some(({ payload }) => payload.toString().startsWith("42"))).toBe(true);
+		raw.socket.pause();
+		const data = { key: "k", namespace: "n", value: "x".repeat(50_000) };
+		let stored = 0;
+		while (!observed.includes("closed socket-io 1013") && stored < 2_000) {
+			stored += 1;
+			services.publish("default", { entityType: "memory", entityId: `${stored}`, data });
+			await new Promise((resolve) => setTimeout(resolve, 25));
+		}
+		expect(stored).toBeLessThan(2_000);
+		await expect.poll(() => heard.filter(([name]) => name === "memory:stored").length, { timeout: 10_000 }).toBe(stored);
+		raw.socket.destroy();
+	});
+
 	it.each<[string, string[]]>([
 		["an Engine.IO packet of no type", ["9"]],
 		["a ping in the wrong direction", ["2"]],
