@@ -27,8 +27,13 @@ export class TestTopology {
 
 	/** Runs `flowctl`, for this topology. */
 	flowctl(...words: string[]): Promise<Ran> {
+		return this.flowctlWith({}, ...words);
+	}
+
+	/** In another environment. */
+	flowctlWith(changes: Readonly<Record<string, string>>, ...words: string[]): Promise<Ran> {
 		const args = [flowctlFile, ...words, "--port", String(this.port)];
-		const env = { ...process.env, FLOWCTL_STATE: this.folder, NO_COLOR: "1" };
+		const env = { ...process.env, FLOWCTL_STATE: this.folder, NO_COLOR: "1", ...changes };
 		return new Promise((resolve) => {
 			execFile(process.execPath, args, { env, timeout: 240_000, maxBuffer: 16 * 1024 * 1024 }, (error, stdout, stderr) => {
 				resolve({ code: error ? Number(error.code ?? 1) : 0, stdout, stderr });

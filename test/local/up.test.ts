@@ -1,3 +1,4 @@
+import { execFileSync } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { request as requestTls } from "node:https";
@@ -263,6 +264,40 @@ describe.skipIf(missing)("flowctl up, where it cannot work", () => {
 		expect(code).toBe(2);
 		expect(stderr).toContain(`ports: 127.0.0.1:${portsFrom(topology.port).sync} is in use`);
 		expect(stderr).toContain("give another --port");
+		expect(topology.processes()).toEqual([]);
+	});
+
+	it("says which programs are missing and how to get them, all at once", async () => {
+		const nothing = { PATH: "/nonexistent" };
+		const { code, stderr } = await topology.flowctlWith(nothing, "up");
+		expect(code).toBe(2);
+		expect(stderr).toMatch(/Redis: is not installed\n +fix: apt-get install redis-server/);
+		const doctor = await topology.flowctlWith(nothing, "doctor");
+		expect(doctor.code).toBe(1);
+		expect(doctor.stdout).toMatch(/^BAD +Redis +is not installed$/m);
+		expect(doctor.stdout).toMatch(/^ok +disk /m);
+	});
+
+	it.skipIf(process.getuid?.() !== 0)("says that the disk is full, before anything is started", async () => {
+		const small = new TestTopology(topology.port);
+		execFileSync("mount", ["-t", "tmpfs", "-o", "size=16m", "tmpfs", small.folder]);
+		try {
+			const { code, stderr } = await small.flowctl("up");
+			expect(code).toBe(2);
+			expect(stderr).toMatch(/disk: 1\d MiB free at .*, 512 are needed\n +fix: free some/);
+		} finally {
+			execFileSync("umount", [small.folder]);
+			await small.remove();
+		}
+	});
+
+	it("is cleaned up by down when it was killed half-way, its supervisor too", async () => {
+		const up = topology.flowctl("up", "--nodes", "1", "--workers", "1");
+		const state = path.join(topology.folder, String(topology.port), "state.json");
+		await until(async () => readFileSync(state, "utf8").includes("postgres-primary"), "the start to be under way");
+		process.kill(JSON.parse(readFileSync(state, "utf8")).supervisor.pid, "SIGKILL");
+		expect(await up).toMatchObject({ code: 1, stderr: expect.stringContaining("up failed") });
+		expect(await topology.flowctl("down")).toMatchObject({ code: 0, stderr: expect.stringContaining("its supervisor was gone") });
 		expect(topology.processes()).toEqual([]);
 	});
 
