@@ -113,11 +113,22 @@ class RotatingRedis extends Redis {
 				// Files that are being replaced: those read last are the best there is.
 				this.silentEmit("error", error);
 			}
-			if (this.#closed) throw new Error("closed while connecting");
-			return open(report);
+			for (;;) {
+				if (this.#closed) throw new Error("closed while connecting");
+				try {
+					return await open(report);
+				} catch (error) {
+					// A Sentinel's word of a failover, come while the primary is being looked for, closes the connector and with it the
+					// connection, for good. It only means that there is a new primary to look for.
+					if ((error as Error).message !== CONNECTOR_CLOSED) throw error;
+				}
+			}
 		};
 	}
 }
+
+/** What ioredis' connector says when it is closed while it looks for the primary. */
+const CONNECTOR_CLOSED = "Connection is closed.";
 
 /** What ioredis 6 keeps of its connection. */
 interface ConnectionParts {

@@ -140,6 +140,20 @@ describe.skipIf(redisMissing)("a connection through Sentinels", () => {
 		stopped = true;
 		await writing;
 	});
+
+	it("is never given up, though a Sentinel tells of the new primary while that is being looked for", async () => {
+		const group = await startRedisWithSentinel();
+		const settings: RedisSettings = { kind: "sentinels", sentinels: group.sentinels, name: group.name, credentials: async () => null };
+		const connections = Array.from({ length: 20 }, () => connect(settings));
+		const allReady = () => connections.every(({ status }) => status === "ready");
+		await until(allReady);
+		// Twice: the second time there are those who were told of the first.
+		await group.failover();
+		await until(allReady);
+		await group.killPrimary();
+		await until(allReady);
+		await group.stop();
+	});
 });
 
 describe.skipIf(redisMissing)("the keeper of positions", () => {
