@@ -144,13 +144,16 @@ describe.skipIf(redisMissing)("a connection through Sentinels", () => {
 	it("is never given up, though a Sentinel tells of the new primary while that is being looked for", async () => {
 		const group = await startRedisWithSentinel();
 		const settings: RedisSettings = { kind: "sentinels", sentinels: group.sentinels, name: group.name, credentials: async () => null };
-		const connections = Array.from({ length: 20 }, () => connect(settings));
+		const connections = Array.from({ length: 5 }, () => connect(settings));
 		const allReady = () => connections.every(({ status }) => status === "ready");
 		await until(allReady);
-		// Twice: the second time there are those who were told of the first.
-		await group.failover();
-		await until(allReady);
+		// What ioredis does at a Sentinel's word; when that comes is not in a test's hands.
+		const connectorOf = (connection: Redis) => (connection as unknown as { connector: { disconnect(): void } }).connector;
+		const telling = setInterval(() => {
+			for (const connection of connections) if (connection.status === "connecting") connectorOf(connection).disconnect();
+		}, 20);
 		await group.killPrimary();
+		clearInterval(telling);
 		await until(allReady);
 		await group.stop();
 	});
