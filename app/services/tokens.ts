@@ -1,4 +1,4 @@
-import { createHash, randomBytes } from "node:crypto";
+import { hash, randomBytes } from "node:crypto";
 import { redisKeys } from "../contract.ts";
 import { ServiceError, type TokenService } from "../ports.ts";
 import type { LoginCodeStore } from "../stores/login-codes.ts";
@@ -64,7 +64,7 @@ export async function takeCode(codes: LoginCodeStore, code: string): Promise<str
 }
 
 export function hashOf(secret: string): Buffer {
-	return createHash("sha256").update(secret).digest();
+	return hash("sha256", secret, "buffer");
 }
 
 function codeHash(code: string): string {
