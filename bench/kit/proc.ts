@@ -3,12 +3,10 @@ import { readdirSync, readFileSync } from "node:fs";
 
 /** Microseconds of one tick of the kernel's clock: USER_HZ is 100 on every Linux that Node runs on. */
 const TICK_US = 10_000;
-const PAGE_KIB = 4;
 
 interface Stat {
 	readonly parent: number;
 	readonly cpuUs: number;
-	readonly rssKib: number;
 }
 
 /** Null where there is no such process. */
@@ -22,7 +20,7 @@ function statOf(pid: number): Stat | null {
 			.map(Number);
 		// Of itself and of the children it has waited for: https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html
 		const ticks = (fields[11] as number) + (fields[12] as number) + (fields[13] as number) + (fields[14] as number);
-		return { parent: fields[1] as number, cpuUs: ticks * TICK_US, rssKib: (fields[21] as number) * PAGE_KIB };
+		return { parent: fields[1] as number, cpuUs: ticks * TICK_US };
 	} catch {
 		return null;
 	}
@@ -51,8 +49,18 @@ export function cpuUsOf(pids: readonly number[]): number {
 	return pids.reduce((sum, pid) => sum + (statOf(pid)?.cpuUs ?? 0), 0);
 }
 
-export function rssKibOf(pids: readonly number[]): number {
-	return pids.reduce((sum, pid) => sum + (statOf(pid)?.rssKib ?? 0), 0);
+/** Resident memory that is no file's: pages of files come and go as the kernel pleases. */
+export function anonymousKibOf(pids: readonly number[]): number {
+	return pids.reduce((sum, pid) => sum + anonymousKib(pid), 0);
+}
+
+/** https://man7.org/linux/man-pages/man5/proc_pid_status.5.html */
+function anonymousKib(pid: number): number {
+	try {
+		return Number(/^RssAnon:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]);
+	} catch {
+		return 0;
+	}
 }
 
 /** The machine's own count, microseconds of all processors together. */

@@ -1,7 +1,7 @@
 /** As many WebSockets as were asked for, through the load balancer, for a while. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { NODES, WORKERS_PER_NODE, type Workload } from "../context.ts";
-import { type Roles, rssKibOf, startCounting } from "../kit/proc.ts";
+import { anonymousKibOf, type Roles, startCounting } from "../kit/proc.ts";
 import { atLeast, atMost, type Findings } from "../kit/result.ts";
 import { SocketGenerators } from "../load/sockets-client.ts";
 
@@ -30,7 +30,7 @@ export const manySockets: Workload = {
 		const roles: Roles = { ...(await subject.roles()), generator: generators.pids };
 		context.say(`opening ${wanted}`);
 		const { host, port, authority } = subject;
-		const before = { app: rssKibOf(roles.app ?? []), haproxy: rssKibOf(roles.haproxy ?? []) };
+		const before = { app: anonymousKibOf(roles.app ?? []), haproxy: anonymousKibOf(roles.haproxy ?? []) };
 		const countOpening = startCounting(roles, context.ours);
 		const outcome = await generators.open("many", {
 			engine: false,
@@ -43,7 +43,7 @@ export const manySockets: Workload = {
 			perSecond: PER_SECOND,
 		});
 		const opening = countOpening();
-		const after = { app: rssKibOf(roles.app ?? []), haproxy: rssKibOf(roles.haproxy ?? []) };
+		const after = { app: anonymousKibOf(roles.app ?? []), haproxy: anonymousKibOf(roles.haproxy ?? []) };
 		await generators.reset("many");
 		context.say(`holding ${outcome.opened} for ${manyMs / 1_000} s`);
 		const countHolding = startCounting(roles, context.ours);
