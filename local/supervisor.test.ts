@@ -19,13 +19,15 @@ beforeEach(() => {
 	folder = mkdtempSync(path.join(tmpdir(), "af-supervisor-"));
 	log = [];
 	saved = [];
-	supervisor = new Supervisor(
+	// The one of the test before may still be told of an end.
+	const mine: Supervisor = new Supervisor(
 		layout(folder),
 		(running) => {
-			saved = running;
+			if (supervisor === mine) saved = running;
 		},
 		(line) => log.push(line),
 	);
+	supervisor = mine;
 });
 
 afterEach(async () => {
