@@ -1,14 +1,13 @@
 /** Whether this machine can run a topology, and how to help where it cannot. */
-import { existsSync } from "node:fs";
 import { createServer } from "node:net";
 import os from "node:os";
 import { ports as contract, workerPorts } from "../app/contract.ts";
 import type { StackConfig } from "../stacks/config.ts";
 import { findPrograms, hasIpv6, openFiles, type Programs, postgresUser, versionOf, which } from "./machine.ts";
-import { HOST, type Layout, nodeAddress, type Ports } from "./place.ts";
+import { HOST, type Layout, nodeAddress, type Ports, replicaPorts } from "./place.ts";
 import { freeMib, LEAST_MIB } from "./prepare.ts";
 import { haproxyProcesses } from "./services/haproxy.ts";
-import type { LocalSettings } from "./settings.ts";
+import { type LocalSettings, socketsOf, workersOf } from "./settings.ts";
 import type { Machine } from "./topology.ts";
 
 export interface Finding {
@@ -106,9 +105,9 @@ function programFindings({ haproxy, redis, postgres, prometheus, alertmanager }:
 	];
 }
 
-function filesFinding({ loadBalancer }: StackConfig, { sockets }: LocalSettings): Finding {
+function filesFinding(config: StackConfig, settings: LocalSettings): Finding {
 	const files = openFiles();
-	const wanted = sockets ?? loadBalancer.webSockets;
+	const wanted = socketsOf(settings, config);
 	if (files < 2_000)
 		return bad("open files", `a process may have ${files}`, "raise the hard limit: ulimit -Hn 20000, or LimitNOFILE= of its unit");
 	const { count, maxConnections } = haproxyProcesses(wanted, files);
@@ -116,8 +115,9 @@ function filesFinding({ loadBalancer }: StackConfig, { sockets }: LocalSettings)
 	return count <= 16 ? good("open files", what) : bad("open files", what, "raise the hard limit, or ask for fewer --sockets");
 }
 
-function memoryFinding({ app }: StackConfig, { nodes, workers }: LocalSettings): Finding {
-	const each = workers ?? Math.min(8, app.podsPerNode * app.workersPerPod);
+function memoryFinding(config: StackConfig, settings: LocalSettings): Finding {
+	const { nodes } = settings;
+	const each = workersOf(settings, config);
 	const needed = REST_MIB + nodes * each * WORKER_MIB;
 	const free = Math.floor(os.freemem() / 1_048_576);
 	const what = `${free} MiB free, ${nodes} x ${each} workers take about ${needed}`;
@@ -132,23 +132,15 @@ function diskFinding({ folder }: Layout): Finding {
 		: bad("disk", `${what}, ${LEAST_MIB} are needed`, "free some, or give another folder with FLOWCTL_STATE");
 }
 
-async function portFindings(
-	{ app, postgres, loadBalancer }: StackConfig,
-	{ nodes, workers, sockets }: LocalSettings,
-	ports: Ports,
-): Promise<Finding[]> {
-	const each = workers ?? Math.min(8, app.podsPerNode * app.workersPerPod);
-	const { count } = haproxyProcesses(sockets ?? loadBalancer.webSockets, openFiles());
+async function portFindings(config: StackConfig, settings: LocalSettings, ports: Ports): Promise<Finding[]> {
+	const each = workersOf(settings, config);
+	const { count } = haproxyProcesses(socketsOf(settings, config), openFiles());
 	const of = (host: string, list: readonly number[]) => list.map((port) => ({ host, port }));
 	const wanted = [
 		...of(HOST, [ports.http, ports.sync, ports.mcp, ports.tls, ...ports.redisState, ports.sentinel, ports.redisCache]),
-		...of(HOST, [
-			ports.postgresPrimary,
-			ports.postgresStandby,
-			...Array.from({ length: postgres.replicas }, (_, index) => ports.postgresReplica(index)),
-		]),
+		...of(HOST, [ports.postgresPrimary, ports.postgresStandby, ...replicaPorts(ports, config.postgres.replicas)]),
 		...of(HOST, [ports.prometheus, ports.alertmanager, ...Array.from({ length: count }, (_, index) => ports.haproxyAdmin(index))]),
-		...Array.from({ length: nodes }, (_, index) => nodeAddress(ports.http, index + 1)).flatMap((address) =>
+		...Array.from({ length: settings.nodes }, (_, index) => nodeAddress(ports.http, index + 1)).flatMap((address) =>
 			of(address, [contract.pod, ...workerPorts(each).flatMap((port) => [port, port + contract.metricsOffset])]),
 		),
 	];
@@ -170,9 +162,4 @@ function isFree(host: string, port: number): Promise<boolean> {
 			.once("error", () => resolve(false))
 			.listen(port, host, () => server.close(() => resolve(true)));
 	});
-}
-
-/** Whether there is anything of a topology at all. */
-export function hasFolder({ folder }: Layout): boolean {
-	return existsSync(folder);
 }

@@ -2,6 +2,7 @@
 import { z } from "zod";
 import { workersPerPod } from "../app/contract.ts";
 import type { Fault } from "../core/errors.ts";
+import type { StackConfig } from "../stacks/config.ts";
 
 const whole = (min: number, max: number) =>
 	z.coerce.number({ error: `a whole number from ${min} to ${max}` }).pipe(
@@ -44,6 +45,16 @@ const shape = {
 const schema = z.strictObject(shape);
 
 export type LocalSettings = z.output<typeof schema>;
+
+/** Workers of a node: as told, else what the stack puts on one. */
+export function workersOf({ workers }: LocalSettings, { app }: StackConfig): number {
+	return workers ?? Math.min(workersPerPod.max, app.podsPerNode * app.workersPerPod);
+}
+
+/** WebSockets to make room for: as told, else what the stack has. */
+export function socketsOf({ sockets }: LocalSettings, { loadBalancer }: StackConfig): number {
+	return sockets ?? loadBalancer.webSockets;
+}
 
 /** Settings as they were given, and what is wrong with them. */
 export function readSettings(

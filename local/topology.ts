@@ -15,7 +15,7 @@ import { alertmanagerService, prometheusService } from "./services/prometheus.ts
 import { CACHE_SETTINGS, redisService, STATE_SETTINGS, sentinelService } from "./services/redis.ts";
 import { type Environment, migrateService, nodeService } from "./services/server.ts";
 import type { Service, User } from "./services/service.ts";
-import { type LocalSettings, MOST_NODES } from "./settings.ts";
+import { type LocalSettings, MOST_NODES, socketsOf, workersOf } from "./settings.ts";
 
 /** What the machine has. */
 export interface Machine {
@@ -67,7 +67,7 @@ export interface LocalNode {
 
 export function topologyOf(ingredients: Ingredients): Topology {
 	const { config, settings, layout, ports } = ingredients;
-	const workersPerNode = settings.workers ?? Math.min(8, config.app.podsPerNode * config.app.workersPerPod);
+	const workersPerNode = workersOf(settings, config);
 	const nodes = Array.from({ length: settings.nodes }, (_, index) => {
 		const node = index + 1;
 		return { name: `node-${node}`, address: nodeAddress(ports.http, node), pm2Home: layout.node(node) };
@@ -172,7 +172,7 @@ function haproxyServices(
 	workersPerNode: number,
 ): Service[] {
 	const { loadBalancer, app } = config;
-	const { count, maxConnections } = haproxyProcesses(settings.sockets ?? loadBalancer.webSockets, machine.openFiles);
+	const { count, maxConnections } = haproxyProcesses(socketsOf(settings, config), machine.openFiles);
 	return Array.from({ length: count }, (_, index) =>
 		haproxyService({
 			name: `haproxy-${index + 1}`,
@@ -200,7 +200,7 @@ function haproxyServices(
 function watchers(ingredients: Ingredients, nodes: readonly LocalNode[], workersPerNode: number): Service[] {
 	const { config, settings, machine, layout, ports } = ingredients;
 	const { prometheus, alertmanager } = machine.programs;
-	const { count } = haproxyProcesses(settings.sockets ?? config.loadBalancer.webSockets, machine.openFiles);
+	const { count } = haproxyProcesses(socketsOf(settings, config), machine.openFiles);
 	return [
 		...(alertmanager === null
 			? []
