@@ -117,3 +117,56 @@ export interface Snapshot {
 	readonly memory: readonly { readonly namespace: string; readonly entries: number }[];
 	readonly timestamp: number;
 }
+
+/**
+ * queued -> active -> completed | failed | dead; any of the first two -> cancelled. A job whose worker is lost, or that may
+ * succeed another time, goes back to queued; `dead` is one for which that has been tried often enough.
+ */
+export type JobState = "queued" | "active" | "completed" | "failed" | "cancelled" | "dead";
+
+/** A tool that somebody asked for. It is there from before the answer until its month is dropped. */
+export interface Job {
+	/** UUIDv7: never used again, and in the order of time. */
+	readonly id: string;
+	readonly tool: string;
+	readonly arguments: Readonly<Record<string, unknown>>;
+	readonly state: JobState;
+	readonly priority: TaskPriority;
+	/** How often it has been begun. */
+	readonly attempts: number;
+	readonly maxAttempts: number;
+	/** 0 to 100. */
+	readonly progress: number;
+	readonly message: string | null;
+	/** Null until it is completed. */
+	readonly result: unknown;
+	/** Why it did not succeed, or, of one that will be tried again, why it did not the last time. */
+	readonly error: JobError | null;
+	readonly createdAt: number;
+	readonly startedAt: number | null;
+	readonly endedAt: number | null;
+}
+
+export interface JobError {
+	readonly code: JobErrorCode;
+	readonly message: string;
+}
+
+export type JobErrorCode =
+	/** The arguments make no sense. */
+	| "INVALID"
+	| "FORBIDDEN"
+	| "NOT_FOUND"
+	| "CONFLICT"
+	/** Nothing here can run the tool; the message says what is missing. */
+	| "TOOL_UNAVAILABLE"
+	/** The tool ran and failed. */
+	| "TOOL_FAILED"
+	| "TIMEOUT"
+	/** More output than is kept. */
+	| "OUTPUT_LIMIT"
+	| "CANCELLED"
+	/** Its worker was lost in the middle of what cannot be done twice: whether it took effect is not known. */
+	| "INTERRUPTED"
+	/** A fault of the server's, or something it needs was away. */
+	| "UNAVAILABLE";

@@ -4,7 +4,21 @@
  *
  * Errors: {@link ServiceError} with a code the edge turns into a status. Anything else thrown is a fault of the server's.
  */
-import type { Activity, Agent, MemoryEntry, MemorySystem, Principal, Snapshot, Swarm, SyncEvent, Task, TaskPriority } from "./model.ts";
+import type {
+	Activity,
+	Agent,
+	Job,
+	JobState,
+	MemoryEntry,
+	MemorySystem,
+	Principal,
+	Role,
+	Snapshot,
+	Swarm,
+	SyncEvent,
+	Task,
+	TaskPriority,
+} from "./model.ts";
 
 export type ServiceErrorCode =
 	/** 400: the request makes no sense. */
@@ -138,7 +152,7 @@ export interface TokenService {
 	/** A token's secret is shown once, here, and kept only as a hash. */
 	issue(settings: {
 		subject: string;
-		roles: readonly ("member" | "operator")[];
+		roles: readonly Role[];
 		workspace: string;
 		expiresAt: number | null;
 	}): Promise<{ token: string; credentialId: string }>;
@@ -207,6 +221,88 @@ export interface HealthService {
 	dependencies(): { readonly [name: string]: { readonly status: "up" | "down"; readonly since: number; readonly detail?: string } };
 }
 
+/** What somebody wants done. */
+export interface JobRequest {
+	/** Name in the catalogue, without a prefix. */
+	readonly tool: string;
+	/** Checked against the tool's schema already. */
+	readonly arguments: Readonly<Record<string, unknown>>;
+	readonly priority?: TaskPriority;
+	/** The same principal's same key within a day is the same job. */
+	readonly idempotencyKey?: string;
+}
+
+/** Told of a job while it runs; must not throw. What was said before one listens, or while Redis is away, is not told. */
+export interface JobListener {
+	progress?(percent: number, message: string | null): void;
+	output?(stream: "stdout" | "stderr", data: string): void;
+}
+
+/**
+ * Work that job workers do. It is in PostgreSQL before its id is given out: whatever fails afterwards, it comes to an end,
+ * and what it changes is changed once. A job is its principal's alone: for everybody else there is none (NOT_FOUND).
+ */
+export interface JobService {
+	/** @throws ServiceError CONFLICT where the idempotency key stands for another request; RATE_LIMITED where too many wait */
+	submit(principal: Principal, request: JobRequest): Promise<Job>;
+	/**
+	 * Submits, and waits for the end, at most so long.
+	 *
+	 * @param signal ends the waiting; the job goes on
+	 * @param begun called with the job once it is committed
+	 * @returns the job, which may still be queued or active
+	 */
+	run(
+		principal: Principal,
+		request: JobRequest,
+		wait: { readonly ms: number; readonly signal?: AbortSignal; readonly listener?: JobListener; readonly begun?: (job: Job) => void },
+	): Promise<Job>;
+	/** As {@link run}, for a job that there is already. */
+	wait(
+		principal: Principal,
+		id: string,
+		wait: { readonly ms: number; readonly signal?: AbortSignal; readonly listener?: JobListener },
+	): Promise<Job>;
+	get(principal: Principal, id: string): Promise<Job>;
+	/** Newest first; `before` is the id of the last one of the page before. */
+	list(principal: Principal, query: { readonly state?: JobState; readonly limit: number; readonly before?: string }): Promise<Job[]>;
+	/** At once where it is queued, as soon as its tool lets go where it is active. One that is over stays as it is. */
+	cancel(principal: Principal, id: string): Promise<Job>;
+	/** Puts a job that is dead or failed back into the queue, as if it had never been tried. CONFLICT for any other. */
+	retry(principal: Principal, id: string): Promise<Job>;
+	/** Of all workspaces together; what they say is a few seconds old at most. */
+	figures(): Promise<JobFigures>;
+}
+
+export interface JobFigures {
+	readonly queued: number;
+	readonly active: number;
+	/** Dead in the last day. */
+	readonly dead: number;
+	/** Seconds the oldest queued one has waited; 0 where there is none. */
+	readonly oldestSeconds: number;
+}
+
+/** A tool as its callers see it. */
+export interface ToolDescription {
+	/** Without a prefix. */
+	readonly name: string;
+	readonly category: string;
+	readonly description: string;
+	/** A JSON schema, as the original has it. */
+	readonly inputSchema: Readonly<Record<string, unknown>>;
+}
+
+/** The tools there are. */
+export interface ToolCatalogue {
+	/** Those that the principal may call, in the catalogue's order. */
+	list(principal: Principal): readonly ToolDescription[];
+	/** With or without the prefix `mcp__claude-flow__`; undefined for what there is not, or not for this principal. */
+	find(principal: Principal, name: string): ToolDescription | undefined;
+	/** What is wrong with the arguments, a sentence each; empty where nothing is. Defaults of the schema are not filled in. */
+	faults(tool: ToolDescription, args: unknown): string[];
+}
+
 export interface Services {
 	readonly swarm: SwarmService;
 	readonly agents: AgentService;
@@ -218,4 +314,6 @@ export interface Services {
 	readonly cache: CacheService;
 	readonly limits: LimitService;
 	readonly health: HealthService;
+	readonly jobs: JobService;
+	readonly tools: ToolCatalogue;
 }
