@@ -6,6 +6,7 @@ import { ENGINE_SESSION_SEPARATOR, paths, redisKeys } from "../../contract.ts";
 import type { Principal } from "../../model.ts";
 import { ServiceError } from "../../ports.ts";
 import { stickyCookie } from "../../sticky-cookie.ts";
+import { letGo, RECONNECT_SPREAD_MS } from "../client-socket.ts";
 import { unauthenticated } from "../credentials.ts";
 import { isRefusal, ownerOf } from "../gate.ts";
 import type { SyncContext } from "../sync/server.ts";
@@ -114,20 +115,15 @@ export class SocketIoServer {
 
 	/** Tells everybody to come again, here and there within `overMs`, and lets go of them. */
 	async drain(overMs: number): Promise<void> {
-		const connections = Object.values(this.#engine.clients);
-		const share = Math.ceil(connections.length / Math.max(1, Math.floor(overMs / DRAIN_STEP_MS)));
 		const sockets = Map.groupBy(this.#io.sockets.sockets.values(), (socket) => socket.conn);
-		for (let at = 0; at < connections.length; at += share) {
-			for (const connection of connections.slice(at, at + share)) {
-				for (const socket of sockets.get(connection) ?? []) {
-					socket.emit("server:draining", { afterMs: Math.floor(Math.random() * RECONNECT_SPREAD_MS), timestamp: stamp() });
-				}
-				// Not `disconnect`: after that a client does not come again by itself.
-				this.#endCodes.set(connection, 1012);
-				connection.close();
+		await letGo(Object.values(this.#engine.clients), overMs, (connection) => {
+			for (const socket of sockets.get(connection) ?? []) {
+				socket.emit("server:draining", { afterMs: Math.floor(Math.random() * RECONNECT_SPREAD_MS), timestamp: stamp() });
 			}
-			if (at + share < connections.length) await new Promise((resolve) => setTimeout(resolve, DRAIN_STEP_MS));
-		}
+			// Not `disconnect`: after that a client does not come again by itself.
+			this.#endCodes.set(connection, 1012);
+			connection.close();
+		});
 	}
 
 	async close(): Promise<void> {
@@ -287,7 +283,3 @@ function holdMissedPackets(namespace: Namespace): WeakMap<object, unknown[][]> {
 const RECOVERY_MS = 120_000;
 
 const HEARTBEAT_MS = 30_000;
-const DRAIN_STEP_MS = 50;
-
-/** Milliseconds over which clients that were sent away are asked to come again. */
-const RECONNECT_SPREAD_MS = 1_000;

@@ -1,8 +1,8 @@
 import { once } from "node:events";
 import type { SyncEvent } from "../../model.ts";
 import { type EventService, ServiceError } from "../../ports.ts";
+import { textFrame } from "../frame.ts";
 import type { SocketLimits, SocketObserver } from "../settings.ts";
-import { textFrame } from "./frame.ts";
 import { framesOf, type Prepared, prepare, SyncSocket } from "./group.ts";
 import type { Start } from "./hub.ts";
 import { keysOf } from "./messages.ts";

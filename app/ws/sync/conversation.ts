@@ -1,8 +1,9 @@
 import type { Principal } from "../../model.ts";
 import { ServiceError } from "../../ports.ts";
+import type { SocketEars } from "../client-socket.ts";
+import { textFrame } from "../frame.ts";
 import { ownerOf } from "../gate.ts";
-import { textFrame } from "./frame.ts";
-import { type SocketEars, SyncSocket } from "./group.ts";
+import { SyncSocket } from "./group.ts";
 import type { Hub, Start } from "./hub.ts";
 import { type ClientMessage, commandResult, readMessage, subscriptionKey } from "./messages.ts";
 import type { SyncContext } from "./server.ts";
@@ -30,16 +31,7 @@ export class Conversation implements SocketEars {
 
 	/** Counts a message or a ping. @returns false where there have been too many */
 	heard(socket: SyncSocket): boolean {
-		const second = Math.floor(Date.now() / 1_000);
-		socket.silent = false;
-		if (socket.second !== second) {
-			socket.second = second;
-			socket.messages = 0;
-		}
-		socket.messages += 1;
-		if (socket.messages <= this.#context.settings.limits.messagesPerSecond) return true;
-		socket.end(1008, "Too many messages.");
-		return false;
+		return socket.count(this.#context.settings.limits.messagesPerSecond);
 	}
 
 	received(socket: SyncSocket, data: Buffer, isBinary: boolean): void {
@@ -60,7 +52,7 @@ export class Conversation implements SocketEars {
 	#fault(socket: SyncSocket, error: string, requestId: string | undefined): void {
 		socket.faults += 1;
 		if (socket.faults > this.#context.settings.limits.faults) socket.end(1008, "Too many messages that make no sense.");
-		else tell(socket, { type: "error", requestId, error, timestamp: Date.now() });
+		else socket.tell({ type: "error", requestId, error, timestamp: Date.now() });
 	}
 
 	#authenticate(socket: SyncSocket, token: string, since: number | null): void {
@@ -94,7 +86,7 @@ export class Conversation implements SocketEars {
 				this.#fault(socket, "Who you are is known.", undefined);
 				break;
 			case "ping":
-				tell(socket, { type: "pong", timestamp: Date.now(), ...(socket.live ? { seq: hub.position } : {}) });
+				socket.tell({ type: "pong", timestamp: Date.now(), ...(socket.live ? { seq: hub.position } : {}) });
 				break;
 			case "resume":
 				if (!this.#mayQuery(socket, principal, undefined)) break;
@@ -124,18 +116,18 @@ export class Conversation implements SocketEars {
 		hub.assign(socket, [...keys].sort().join("\n"));
 		// The next heartbeat, which brings them again, may be long in coming.
 		const figures = type === "subscribe" && entityType === "performance" ? this.#context.settings.performance() : null;
-		if (figures) tell(socket, { type: "performance-update", data: figures, timestamp: Date.now() });
+		if (figures) socket.tell({ type: "performance-update", data: figures, timestamp: Date.now() });
 		if (requestId === undefined) return;
 		// Whatever happens after this position is sent as the new subscriptions want it.
 		const seq = Math.max(hub.position, socket.told);
-		tell(socket, { type: `${type}d`, requestId, entityType, entityId: entityId ?? null, seq, timestamp: Date.now() });
+		socket.tell({ type: `${type}d`, requestId, entityType, entityId: entityId ?? null, seq, timestamp: Date.now() });
 	}
 
 	#mayQuery(socket: SyncSocket, principal: Principal, requestId: string | undefined): boolean {
 		const { services, settings } = this.#context;
 		const seconds = services.limits.take(`sockets:${ownerOf(principal)}`, 1, settings.limits.queries);
 		if (seconds === 0) return true;
-		tell(socket, { type: "error", requestId, error: "Too many requests.", retryAfter: Math.ceil(seconds), timestamp: Date.now() });
+		socket.tell({ type: "error", requestId, error: "Too many requests.", retryAfter: Math.ceil(seconds), timestamp: Date.now() });
 		return false;
 	}
 
@@ -148,7 +140,7 @@ export class Conversation implements SocketEars {
 		answer().catch((error: unknown) => {
 			if (!(error instanceof ServiceError)) this.#context.observe.fault("sync get-state", error);
 			const text = error instanceof ServiceError ? error.message : "Internal error.";
-			tell(socket, { type: "error", requestId, error: text, timestamp: Date.now() });
+			socket.tell({ type: "error", requestId, error: text, timestamp: Date.now() });
 		});
 	}
 }
@@ -162,10 +154,6 @@ function parse(data: Buffer): unknown {
 	} catch {
 		return undefined;
 	}
-}
-
-function tell(socket: SyncSocket, message: object): void {
-	socket.put(textFrame(JSON.stringify(message)));
 }
 
 /** So that even an answer to nonsense finds who waits for it. */

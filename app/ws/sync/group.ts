@@ -1,27 +1,11 @@
-import type { Duplex } from "node:stream";
-import { type RawData, WebSocket } from "ws";
-import type { Principal, SyncEvent } from "../../model.ts";
-import type { Place } from "../gate.ts";
-import { headerLength, writeTextHeader } from "./frame.ts";
+import type { SyncEvent } from "../../model.ts";
+import { ClientSocket } from "../client-socket.ts";
+import { headerLength, writeTextHeader } from "../frame.ts";
 import type { Hub } from "./hub.ts";
 import { updateHead, updateTail } from "./messages.ts";
 
-/** Who listens to the sockets: one for all of them, so that none has functions of its own. */
-export interface SocketEars {
-	received(socket: SyncSocket, data: Buffer, isBinary: boolean): void;
-	/** A ping or a pong. */
-	heard(socket: SyncSocket): void;
-	/** @param code the one that was given first */
-	closed(socket: SyncSocket, code: number): void;
-}
-
-/** A socket of /sync. What it needs is kept in it, so that there is nothing else for each of thousands. */
-export class SyncSocket extends WebSocket {
-	/** What the frames are written to, past the sender: nothing compresses, so whole frames never mix. */
-	raw: Duplex | null = null;
-	place: Place | null = null;
-	/** Null until the client has said who it is. */
-	principal: Principal | null = null;
+/** A socket of /sync. */
+export class SyncSocket extends ClientSocket {
 	hub: Hub | null = null;
 	/** Its group; it is a member only while it is `live`. */
 	group: Group | null = null;
@@ -30,74 +14,13 @@ export class SyncSocket extends WebSocket {
 	told = 0;
 	/** Counts up at each beginning of catching up, so that the one before stops. */
 	attempt = 0;
-	/** By when it must have said who it is, or taken what waits for it (milliseconds since 1970); 0 for no such thing. */
-	deadline = 0;
-	/** No answer to the last ping yet. */
-	silent = false;
-	/** Messages in the second of its last one. */
-	second = 0;
-	messages = 0;
-	faults = 0;
-	/** Where the heartbeat finds it. */
-	slot = 0;
-	/** The close code that the server gave; 0 while it has given none. */
-	endCode = 0;
-	ears: SocketEars | null = null;
 
-	listen(ears: SocketEars): void {
-		this.ears = ears;
-		this.on("message", onMessage);
-		this.on("ping", onControl);
-		this.on("pong", onControl);
-		this.on("error", onError);
-		this.on("close", onClose);
-	}
-
-	/** Whole frames, in order with everything else. */
-	put(frames: Buffer): void {
-		if (this.readyState === WebSocket.OPEN) this.raw?.write(frames);
-	}
-
-	/** Closes it and sends nothing more. */
-	end(code: number, reason: string): void {
-		if (this.readyState !== WebSocket.OPEN) return;
+	override end(code: number, reason: string): void {
+		if (this.readyState !== SyncSocket.OPEN) return;
 		this.attempt += 1;
 		this.hub?.pause(this);
-		this.endCode = code;
-		this.close(code, reason);
+		super.end(code, reason);
 	}
-
-	cut(): void {
-		this.end(1008, "The credential has ended.");
-	}
-}
-
-function onMessage(this: WebSocket, data: RawData, isBinary: boolean): void {
-	const socket = this as SyncSocket;
-	socket.ears?.received(socket, data as Buffer, isBinary);
-}
-
-function onControl(this: WebSocket): void {
-	const socket = this as SyncSocket;
-	socket.ears?.heard(socket);
-}
-
-/** A frame that breaks the protocol, which has been answered with a close; or a network that does not work. */
-function onError(this: WebSocket, error: Error & { readonly code?: string }): void {
-	const socket = this as SyncSocket;
-	if (socket.endCode === 0 && error.code?.startsWith("WS_ERR_")) socket.endCode = closeCodes[error.code] ?? 1002;
-}
-
-const closeCodes: Readonly<Record<string, number>> = {
-	WS_ERR_INVALID_UTF8: 1007,
-	WS_ERR_TOO_MANY_BUFFERED_PARTS: 1008,
-	WS_ERR_UNSUPPORTED_DATA_PAYLOAD_LENGTH: 1009,
-	WS_ERR_UNSUPPORTED_MESSAGE_LENGTH: 1009,
-};
-
-function onClose(this: WebSocket, code: number): void {
-	const socket = this as SyncSocket;
-	socket.ears?.closed(socket, socket.endCode || Math.min(code, 3_000));
 }
 
 /** An event ready to be written, but for what differs from client to client. */

@@ -1,8 +1,8 @@
 import type { SyncEvent } from "../../model.ts";
 import type { Update } from "../conflate.ts";
 import type { Feed, FeedListener } from "../feed.ts";
+import { textFrame } from "../frame.ts";
 import type { SocketObserver } from "../settings.ts";
-import { textFrame } from "./frame.ts";
 import { framesOf, Group, type Prepared, prepare, SyncSocket } from "./group.ts";
 import { keysOf } from "./messages.ts";
 import { Ring } from "./ring.ts";

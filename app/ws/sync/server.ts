@@ -1,18 +1,18 @@
 import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
-import { WebSocketServer } from "ws";
 import type { Principal } from "../../model.ts";
 import type { Services } from "../../ports.ts";
+import { type Acceptor, acceptor, letGo, RECONNECT_SPREAD_MS } from "../client-socket.ts";
 import type { Credentials } from "../credentials.ts";
 import type { Feeds } from "../feed.ts";
+import { PING, textFrame } from "../frame.ts";
 import type { Gate } from "../gate.ts";
+import { Heartbeat } from "../heartbeat.ts";
 import type { SocketObserver, SocketSettings } from "../settings.ts";
 import { type Entry, queryOf } from "../upgrade.ts";
 import { catchUp } from "./catch-up.ts";
 import { Conversation } from "./conversation.ts";
-import { textFrame } from "./frame.ts";
 import { SyncSocket } from "./group.ts";
-import { Heartbeat } from "./heartbeat.ts";
 import { Hub, type Start } from "./hub.ts";
 import { States } from "./state.ts";
 
@@ -26,36 +26,24 @@ export interface SyncContext {
 	readonly observe: SocketObserver;
 }
 
-type Acceptor = InstanceType<typeof WebSocketServer<typeof SyncSocket>>;
-
 /** The sockets of /sync on this worker: how they come, live and go. What is said is in {@link Conversation}. */
 export class SyncServer {
 	readonly #context: SyncContext;
 	readonly #hubs = new Map<string, Hub>();
-	readonly #heartbeat: Heartbeat;
+	readonly #heartbeat: Heartbeat<SyncSocket>;
 	readonly #conversation: Conversation;
-	readonly #server: Acceptor;
+	readonly #acceptor: Acceptor<SyncSocket>;
 
 	constructor(context: SyncContext) {
 		this.#context = context;
 		const { settings } = context;
-		this.#heartbeat = new Heartbeat(settings);
+		this.#heartbeat = new Heartbeat(settings, () => this.#beat());
 		this.#conversation = new Conversation(context, {
 			begin: (socket, principal, since) => this.#begin(socket, principal, since),
 			catchUp: (socket, start) => this.#catchUp(socket, start),
 			closed: (socket, code) => this.#closed(socket, code),
 		});
-		const options = {
-			noServer: true,
-			clientTracking: false,
-			perMessageDeflate: false,
-			maxPayload: settings.limits.syncMessageBytes,
-			closeTimeout: CLOSE_MS,
-			// Counted with the messages.
-			maxPendingAutoPongs: 0,
-			WebSocket: SyncSocket,
-		};
-		this.#server = new WebSocketServer(options);
+		this.#acceptor = acceptor(SyncSocket, settings.limits.syncMessageBytes);
 	}
 
 	get sockets(): number {
@@ -66,29 +54,17 @@ export class SyncServer {
 	take(request: IncomingMessage, raw: Duplex, head: Buffer, { place, principal }: Entry): void {
 		const { gate } = this.#context;
 		const since = sinceOf(request);
-		let opened = false;
-		this.#server.handleUpgrade(request, raw, head, (socket) => {
-			opened = true;
-			socket.raw = raw;
-			socket.place = place;
-			this.#open(socket, principal, since);
-		});
-		if (!opened) gate.leave(place);
+		const opened = (socket: SyncSocket) => this.#open(socket, principal, since);
+		if (!this.#acceptor.accept(request, raw, head, place, opened)) gate.leave(place);
 	}
 
 	/** Tells everybody to come again, here and there within `overMs`, and lets go of them. */
-	async drain(overMs: number): Promise<void> {
-		const sockets = [...this.#heartbeat];
-		const steps = Math.max(1, Math.floor(overMs / DRAIN_STEP_MS));
-		const share = Math.ceil(sockets.length / steps);
-		for (let at = 0; at < sockets.length; at += share) {
-			for (const socket of sockets.slice(at, at + share)) {
-				const afterMs = Math.floor(Math.random() * RECONNECT_SPREAD_MS);
-				if (socket.principal !== null) socket.put(textFrame(JSON.stringify({ type: "reconnect", afterMs })));
-				socket.end(1012, "This worker is going away.");
-			}
-			if (at + share < sockets.length) await new Promise((resolve) => setTimeout(resolve, DRAIN_STEP_MS));
-		}
+	drain(overMs: number): Promise<void> {
+		return letGo([...this.#heartbeat], overMs, (socket) => {
+			const afterMs = Math.floor(Math.random() * RECONNECT_SPREAD_MS);
+			if (socket.principal !== null) socket.tell({ type: "reconnect", afterMs });
+			socket.end(1012, "This worker is going away.");
+		});
 	}
 
 	/** Ends what is left at once. */
@@ -96,7 +72,7 @@ export class SyncServer {
 		this.#heartbeat.stop();
 		for (const socket of this.#heartbeat) socket.terminate();
 		for (const hub of this.#hubs.values()) hub.close();
-		this.#server.close();
+		this.#acceptor.close();
 	}
 
 	sweep(now: number): void {
@@ -106,6 +82,15 @@ export class SyncServer {
 			if (socket.principal === null) socket.end(1008, "A credential was not given in time.");
 			else socket.end(1013, "Too slow.");
 		}
+	}
+
+	/** A ping, with the figures of the moment before it where there are any: they cost no write of their own. */
+	#beat(): (socket: SyncSocket) => Buffer {
+		const figures = this.#context.settings.performance();
+		if (figures === null) return () => PING;
+		const timestamp = Date.now();
+		const beat = Buffer.concat([textFrame(JSON.stringify({ type: "performance-update", data: figures, timestamp })), PING]);
+		return (socket) => (socket.live && socket.group?.wantsPerformance ? beat : PING);
 	}
 
 	#open(socket: SyncSocket, principal: Principal | null, since: number | null): void {
@@ -188,11 +173,3 @@ function sinceOf(request: IncomingMessage): number | null {
 	const since = queryOf(request).get("since");
 	return since !== null && /^\d{1,15}$/.test(since) ? Number(since) : null;
 }
-
-/** Milliseconds a peer has to answer a close. */
-const CLOSE_MS = 2_000;
-
-const DRAIN_STEP_MS = 50;
-
-/** Milliseconds over which clients that were sent away come again. */
-const RECONNECT_SPREAD_MS = 1_000;

@@ -1,6 +1,6 @@
 import type { Principal } from "../../model.ts";
 import type { SwarmService } from "../../ports.ts";
-import { textFrame } from "./frame.ts";
+import { textFrame } from "../frame.ts";
 import { initialState, stateOf } from "./messages.ts";
 
 /** A workspace's state, ready to be sent to any number of clients. */
