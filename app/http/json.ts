@@ -20,30 +20,31 @@ const LOWER_U = 0x75;
  * Parses a request body. It is looked through before it is parsed, because the parser would follow any depth, and what
  * comes after it would not.
  *
+ * @param what it is called to its sender
  * @returns undefined for an empty body
  * @throws HttpError 400 for what is no JSON, is too deep or has too many values, names `__proto__` or
  * `constructor.prototype`, or holds text that PostgreSQL cannot store (NUL, half a surrogate pair)
  */
-export function parseBody(body: Buffer): unknown {
+export function parseBody(body: Buffer, what = "request body"): unknown {
 	if (body.length === 0) return undefined;
-	if (!isUtf8(body)) throw new HttpError(400, "The request body is not valid UTF-8");
-	inspect(body);
+	if (!isUtf8(body)) throw new HttpError(400, `The ${what} is not valid UTF-8`);
+	inspect(body, what);
 	const text = body.toString("utf8");
-	const value = parse(text);
-	if (POISON.test(text)) demandUnpoisoned(value);
+	const value = parse(text, what);
+	if (POISON.test(text)) demandUnpoisoned(value, what);
 	return value;
 }
 
-function parse(text: string): unknown {
+function parse(text: string, what: string): unknown {
 	try {
 		return JSON.parse(text);
 	} catch {
-		throw new HttpError(400, "The request body is not valid JSON");
+		throw new HttpError(400, `The ${what} is not valid JSON`);
 	}
 }
 
 /** One pass over the bytes. What is not JSON may come through: the parser says so. */
-function inspect(body: Buffer): void {
+function inspect(body: Buffer, what: string): void {
 	let depth = 0;
 	let values = 1;
 	let inString = false;
@@ -59,9 +60,9 @@ function inspect(body: Buffer): void {
 		else if (byte === OPEN_OBJECT || byte === OPEN_ARRAY) {
 			depth += 1;
 			values += 1;
-			if (depth > DEPTH) throw new HttpError(400, `The request body is nested more than ${DEPTH} deep`);
+			if (depth > DEPTH) throw new HttpError(400, `The ${what} is nested more than ${DEPTH} deep`);
 		} else if (byte === CLOSE_OBJECT || byte === CLOSE_ARRAY) depth -= 1;
-		if (values > VALUES) throw new HttpError(400, `The request body has more than ${VALUES} values`);
+		if (values > VALUES) throw new HttpError(400, `The ${what} has more than ${VALUES} values`);
 	}
 }
 
@@ -89,13 +90,13 @@ function codeUnit(body: Buffer, at: number): number {
 const POISON = /__proto__|constructor|\\u00(?:5[fF]|6|7)/;
 
 /** Such keys are harmless here and may not be so to whoever copies the value. */
-function demandUnpoisoned(root: unknown): void {
+function demandUnpoisoned(root: unknown, what: string): void {
 	const found = [root];
 	for (const value of found) {
 		if (typeof value !== "object" || value === null) continue;
 		const named: unknown = Object.hasOwn(value, "constructor") ? (value as { constructor: unknown }).constructor : null;
 		if (Object.hasOwn(value, "__proto__") || (typeof named === "object" && named !== null && Object.hasOwn(named, "prototype"))) {
-			throw new HttpError(400, "The request body has a forbidden key");
+			throw new HttpError(400, `The ${what} has a forbidden key`);
 		}
 		for (const inner of Object.values(value)) found.push(inner);
 	}

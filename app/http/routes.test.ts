@@ -486,7 +486,7 @@ describe("the system", () => {
 
 describe("health", () => {
 	it.each(["", "/sync", "/mcp"])("below %j is there for everybody, with each path's own word", async (prefix) => {
-		const { anyone } = testApp({ sockets: () => ({ sync: 7 }) });
+		const { anyone } = testApp({ sockets: () => ({ sync: 7, mcp: 3 }) });
 		const words = await Promise.all(
 			["/health", "/api/health", "/health/live", "/health/ready"].map((path) => anyone("GET", `${prefix}${path}`)),
 		);
@@ -497,7 +497,7 @@ describe("health", () => {
 			[200, "ready"],
 		]);
 		for (const answer of words) expect(answer.json().timestamp).toMatch(ISO);
-		const connections = { "": undefined, "/sync": 7, "/mcp": 0 }[prefix];
+		const connections = { "": undefined, "/sync": 7, "/mcp": 3 }[prefix];
 		expect(words[0]?.json().connections).toBe(connections);
 	});
 

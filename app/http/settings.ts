@@ -53,7 +53,7 @@ export interface HttpSettings {
 	readonly load: LoadMonitor;
 	readonly state: () => WorkerState;
 	/** Open sockets of this worker, by protocol. */
-	readonly sockets: () => { readonly sync: number };
+	readonly sockets: () => { readonly sync: number; readonly mcp: number };
 }
 
 /** Why a request was refused before anything was done for it. */

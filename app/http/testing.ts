@@ -4,6 +4,7 @@
  */
 import { createHash, randomBytes, randomUUID } from "node:crypto";
 import type { FastifyInstance } from "fastify";
+import { inMemoryJobs, inMemoryTools, type TestJobs } from "../mcp/jobs.fixture.ts";
 import type { Activity, Agent, MemoryEntry, Principal, Role, Swarm, SyncEvent, Task } from "../model.ts";
 import {
 	type AgentService,
@@ -57,8 +58,13 @@ class Workspace {
 	}
 }
 
+function absent(): never {
+	throw new ServiceError("NOT_IMPLEMENTED", "Not part of these services.");
+}
+
 /** Services whose dependencies a test can take away. */
 export interface TestServices extends Services {
+	readonly jobs: TestJobs;
 	/** Names of dependencies that are away. */
 	readonly away: Set<string>;
 }
@@ -117,6 +123,9 @@ export function inMemoryServices(): TestServices {
 		identity: identityService(),
 		cache,
 		limits: limitService(),
+		terminals: { create: absent, attach: absent, list: async () => [] },
+		jobs: inMemoryJobs(),
+		tools: inMemoryTools(),
 		health: {
 			dependencies: () =>
 				Object.fromEntries(
@@ -424,7 +433,7 @@ export const testSettings: HttpSettings = {
 	},
 	load: { level: () => 0 },
 	state: () => "ready",
-	sockets: () => ({ sync: 0 }),
+	sockets: () => ({ sync: 0, mcp: 0 }),
 };
 
 /** What an observer was told. */

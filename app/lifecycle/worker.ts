@@ -115,7 +115,7 @@ function openStores(config: WorkerConfig, observing: Observing): Stores {
 			connect: (group, purpose, overrides) => connectRedis(groups[group], purpose, overrides),
 			observe: serviceObserver(observing),
 		},
-		serviceSettings(config),
+		{ ...serviceSettings(config), terminals: config.terminals },
 	);
 	const close = async () => {
 		await services.close();
@@ -153,7 +153,7 @@ async function buildEdge(
 ): Promise<{ app: FastifyInstance; sockets: Sockets }> {
 	const problem = problemsOf("secrets", observing);
 	const keys = sessionKeys(config.secretsDir, (error) => problem("the session keys cannot be read again", error));
-	const settings = httpSettings(config, { sessionKeys: keys, load, state, sockets: () => ({ sync: sockets.counts().sync }) });
+	const settings = httpSettings(config, { sessionKeys: keys, load, state, sockets: () => sockets.counts() });
 	const app = buildApp(services, settings, httpObserver(observing));
 	await app.ready();
 	const sockets = attachSockets(

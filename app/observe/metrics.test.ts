@@ -8,7 +8,7 @@ const business: Business = { agents: 5, tasks: { pending: 2, completed: 7 }, mem
 
 const sources: Sources = {
 	load: () => ({ delaySeconds: 0.012, utilization: 0.5, level: 1 }),
-	sockets: () => ({ sync: 4, socketIo: 3 }),
+	sockets: () => ({ sync: 4, socketIo: 3, mcp: 2 }),
 	pools: () => [{ server: "primary", total: 4, idle: 1, waiting: 2 }],
 	dependencies: () => ({ "redis-state": { status: "down" } }),
 	business: async () => business,

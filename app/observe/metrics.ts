@@ -10,7 +10,7 @@ export type Metrics = ReturnType<typeof createMetrics>;
 /** What is looked up at each scrape. */
 export interface Sources {
 	load(): { readonly delaySeconds: number; readonly utilization: number; readonly level: number };
-	sockets(): { readonly sync: number; readonly socketIo: number };
+	sockets(): { readonly sync: number; readonly socketIo: number; readonly mcp: number };
 	/** Of PostgreSQL, by server. */
 	pools(): readonly { readonly server: string; readonly total: number; readonly idle: number; readonly waiting: number }[];
 	dependencies(): { readonly [name: string]: { readonly status: "up" | "down" } };
@@ -102,9 +102,10 @@ function watch(registers: Registry[], sources: Sources): void {
 	);
 	gauge("load_level", "What is refused for want of time: 0 nothing, 3 nearly everything", [], (it) => it.set(sources.load().level));
 	gauge("sockets_open", "Sockets that are open", ["protocol"], (it) => {
-		const { sync, socketIo } = sources.sockets();
+		const { sync, socketIo, mcp } = sources.sockets();
 		it.set({ protocol: "sync" }, sync);
 		it.set({ protocol: "socket-io" }, socketIo);
+		it.set({ protocol: "mcp" }, mcp);
 	});
 	gauge("postgres_pool_connections", "Connections to PostgreSQL", ["server", "state"], (it) => {
 		for (const { server, total, idle } of sources.pools()) {

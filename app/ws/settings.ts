@@ -46,6 +46,9 @@ export interface SocketLimits {
 	readonly queries: { readonly perSecond: number; readonly burst: number };
 	readonly syncMessageBytes: number;
 	readonly socketIoMessageBytes: number;
+	readonly mcpMessageBytes: number;
+	/** Calls of tools that a socket may wait for at once. */
+	readonly mcpCalls: number;
 	/** Milliseconds a socket has to say who it is. */
 	readonly authMs: number;
 	/** Milliseconds over which the updates of a socket are gathered into one write. */
@@ -69,6 +72,8 @@ export const socketLimits: SocketLimits = {
 	queries: { perSecond: 10, burst: 50 },
 	syncMessageBytes: 64 * 1_024,
 	socketIoMessageBytes: 1_000_000,
+	mcpMessageBytes: 1_024 * 1_024,
+	mcpCalls: 32,
 	authMs: 5_000,
 	tickMs: 20,
 	bufferedBytes: 1_024 * 1_024,
@@ -76,7 +81,7 @@ export const socketLimits: SocketLimits = {
 	replayEvents: 10_000,
 };
 
-export type Protocol = "sync" | "socket-io";
+export type Protocol = "sync" | "socket-io" | "mcp";
 
 export type RefusalReason = "draining" | "path" | "host" | "origin" | "storm" | "address" | "principal" | "credential" | "malformed";
 

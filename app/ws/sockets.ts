@@ -1,5 +1,6 @@
 import type { Server } from "node:http";
 import { paths } from "../contract.ts";
+import { McpServer } from "../mcp/server.ts";
 import type { Services } from "../ports.ts";
 import { Credentials } from "./credentials.ts";
 import { Feeds } from "./feed.ts";
@@ -16,10 +17,10 @@ export interface Sockets {
 	 */
 	drain(deadlineMs: number): Promise<void>;
 	/** What is open at this moment. */
-	counts(): { readonly sync: number; readonly socketIo: number; readonly workspaces: number };
+	counts(): { readonly sync: number; readonly socketIo: number; readonly mcp: number; readonly workspaces: number };
 }
 
-/** Speaks Socket.IO and /sync on a worker's HTTP server. To be called after everything else listens for its requests. */
+/** Speaks Socket.IO, /sync and /mcp on a worker's HTTP server. To be called after everything else listens for its requests. */
 export function attachSockets(server: Server, services: Services, settings: SocketSettings, observe: SocketObserver): Sockets {
 	const credentials = new Credentials(services.identity, settings);
 	const gate = new Gate(credentials, settings, observe);
@@ -27,6 +28,7 @@ export function attachSockets(server: Server, services: Services, settings: Sock
 	const context = { services, settings, gate, credentials, feeds, observe };
 	const sync = new SyncServer(context);
 	const socketIo = new SocketIoServer(context);
+	const mcp = new McpServer(context);
 	routeUpgrades(server, gate, {
 		sync: { path: paths.sync, take: (...upgrade) => sync.take(...upgrade) },
 		socketIo: {
@@ -34,7 +36,7 @@ export function attachSockets(server: Server, services: Services, settings: Sock
 			take: (...upgrade) => socketIo.take(...upgrade),
 			resume: (...upgrade) => socketIo.resume(...upgrade),
 		},
-		absent: [paths.mcp],
+		mcp: { path: paths.mcp, take: (...upgrade) => mcp.take(...upgrade) },
 	});
 	socketIo.serve(server);
 	const sweeper = setInterval(() => {
@@ -49,16 +51,18 @@ export function attachSockets(server: Server, services: Services, settings: Sock
 		async drain(deadlineMs) {
 			const end = performance.now() + deadlineMs;
 			gate.closing = true;
-			await Promise.all([sync.drain(deadlineMs * SPREAD), socketIo.drain(deadlineMs * SPREAD)]);
+			await Promise.all([sync, socketIo, mcp].map((protocol) => protocol.drain(deadlineMs * SPREAD)));
 			// The last ones may still be saying good-bye.
-			while (sync.sockets + socketIo.connections > 0 && performance.now() < end) await new Promise((resolve) => setTimeout(resolve, 20));
+			const left = () => sync.sockets + socketIo.connections + mcp.sockets;
+			while (left() > 0 && performance.now() < end) await new Promise((resolve) => setTimeout(resolve, 20));
 			clearInterval(sweeper);
 			sync.close();
+			mcp.close();
 			await socketIo.close();
 			feeds.close();
 			credentials.close();
 		},
-		counts: () => ({ sync: sync.sockets, socketIo: socketIo.connections, workspaces: feeds.size }),
+		counts: () => ({ sync: sync.sockets, socketIo: socketIo.connections, mcp: mcp.sockets, workspaces: feeds.size }),
 	};
 }
 

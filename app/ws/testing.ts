@@ -3,10 +3,12 @@
  * Several workers may share them, as real workers share their stores.
  */
 import { randomUUID } from "node:crypto";
+import { inMemoryJobs, inMemoryTools, type TestJobs } from "../mcp/jobs.fixture.ts";
 import type { Agent, EntityType, MemoryEntry, Principal, Snapshot, Swarm, SyncEvent, Task } from "../model.ts";
 import { ServiceError, type Services } from "../ports.ts";
 
 export interface MemoryServices extends Services {
+	readonly jobs: TestJobs;
 	/** Tokens that are good, and whose they are. */
 	readonly tokens: Map<string, Principal>;
 	/** Puts an event into a workspace's sequence. */
@@ -262,6 +264,8 @@ export function memoryServices(principals: readonly Principal[]): MemoryServices
 		},
 		cache: { get: absent, invalidate: async () => {} },
 		limits: { take: () => services.waitSeconds },
+		jobs: inMemoryJobs(),
+		tools: inMemoryTools(),
 		health: { dependencies: () => ({ postgres: { status: "up", since: 0 } }) },
 	};
 	return services;

@@ -19,8 +19,8 @@ export function routeUpgrades(
 	routes: {
 		readonly sync: { readonly path: string; readonly take: TakeUpgrade };
 		readonly socketIo: { readonly path: string; readonly take: TakeUpgrade; readonly resume: TakeSession };
-		/** Paths of the contract that this build does not serve. */
-		readonly absent: readonly string[];
+		/** Only for who has said who it is: there is no way to do so later. */
+		readonly mcp: { readonly path: string; readonly take: TakeUpgrade };
 	},
 ): void {
 	server.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Buffer) => {
@@ -35,9 +35,17 @@ export function routeUpgrades(
 			const refusal = gate.inspect(request);
 			if (refusal === null) routes.socketIo.resume(request, socket, head);
 			else refuse(refusal);
-		} else if (routes.absent.includes(path)) refuse({ ...gate.refuse("path", 501), message: `${path} is not part of this build.` });
+		} else if (path === routes.mcp.path) admit(gate, request, socket, head, knownOnly(gate, routes.mcp.take));
 		else refuse(gate.refuse("path"));
 	});
+}
+
+function knownOnly(gate: Gate, take: TakeUpgrade): TakeUpgrade {
+	return (request, socket, head, entry) => {
+		if (entry.principal !== null) return take(request, socket, head, entry);
+		gate.leave(entry.place);
+		refuseUpgrade(socket, gate.refuse("credential"));
+	};
 }
 
 /** Takes a request of a session that has been let in before. */

@@ -95,8 +95,7 @@ function channelHealth(prefix: typeof paths.sync | typeof paths.mcp, health: Hea
 		handle: () => ({
 			status: isDegraded(health) ? ("degraded" as const) : ("healthy" as const),
 			uptime: process.uptime(),
-			// Nothing speaks MCP over sockets yet.
-			connections: prefix === paths.sync ? settings.sockets().sync : 0,
+			connections: settings.sockets()[prefix === paths.sync ? "sync" : "mcp"],
 			timestamp: now(),
 		}),
 	});

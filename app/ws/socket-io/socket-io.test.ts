@@ -622,7 +622,7 @@ describe("a worker that drains", () => {
 		expect((await told).every(({ afterMs }) => afterMs >= 0 && afterMs < 1_000)).toBe(true);
 		expect((await reasons).map(([reason]) => reason)).toEqual(["transport close", "transport close"]);
 		await draining;
-		expect(leaving.sockets.counts()).toEqual({ sync: 0, socketIo: 0, workspaces: 0 });
+		expect(leaving.sockets.counts()).toEqual({ sync: 0, socketIo: 0, mcp: 0, workspaces: 0 });
 		leaving.server.closeAllConnections();
 		await new Promise((resolve) => leaving.server.close(resolve));
 		// Where the balancer would have sent them.

@@ -667,7 +667,7 @@ describe("a worker that drains", () => {
 		expect(new Set(afterMs).size).toBeGreaterThan(5);
 		expect(Math.max(...afterMs)).toBeLessThan(1_000);
 		await draining;
-		expect(started.sockets.counts()).toEqual({ sync: 0, socketIo: 0, workspaces: 0 });
+		expect(started.sockets.counts()).toEqual({ sync: 0, socketIo: 0, mcp: 0, workspaces: 0 });
 		expect(services.subscriptions()).toBe(0);
 		await new Promise((resolve) => started.server.close(resolve));
 	});
@@ -675,7 +675,7 @@ describe("a worker that drains", () => {
 
 describe("other paths", () => {
 	it.each([
-		["/mcp", 501],
+		["/mcp", 401],
 		["/nothing", 404],
 		["/sync/", 404],
 	])("%s is refused plainly", async (path, status) => {
