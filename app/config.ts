@@ -36,6 +36,9 @@ export interface TokenConfig {
 	};
 }
 
+/** Of the command `import`. */
+export type ImportConfig = Pick<MigrateConfig, "secretsDir" | "postgres">;
+
 /** Of one worker. */
 export interface WorkerConfig {
 	readonly version: string;
@@ -314,6 +317,7 @@ const tokenSettings = [
 	"postgresDatabase",
 	"postgresTls",
 ] as const;
+const importSettings = ["secretsDir", "postgresPrimary", "postgresDatabase", "postgresTls"] as const;
 const podSettings = ["port", "workers", "workerMemoryMib", "drainSeconds", "podIp", "pm2Home", "logLevel"] as const;
 const workerSettings = (Object.keys(settings) as Setting[]).filter(
 	(setting) => !["workerMemoryMib", "pm2Home", "retentionMonths"].includes(setting),
@@ -347,6 +351,17 @@ export function readTokenConfig(environment: Environment): TokenConfig {
 			database: values.postgresDatabase,
 			tls: values.postgresTls,
 		},
+	};
+}
+
+/** @throws ConfigError with every fault */
+export function readImportConfig(environment: Environment): ImportConfig {
+	const { values, faults } = read(environment, importSettings);
+	faults.push(...secretFaults(values.secretsDir, postgresSecrets));
+	if (faults.length > 0) throw new ConfigError(faults);
+	return {
+		secretsDir: values.secretsDir,
+		postgres: { primary: values.postgresPrimary, database: values.postgresDatabase, tls: values.postgresTls },
 	};
 }
 

@@ -4,7 +4,7 @@
  */
 
 /** What a process of the image can be. The role is the entry point's only argument. */
-export type Role = "server" | "jobs" | "terminal-host" | "migrate" | "token";
+export type Role = "server" | "jobs" | "terminal-host" | "migrate" | "token" | "import";
 
 /** The container's command for a role. `server` starts PM2 in the foreground and drains its workers together. */
 export function commandOf(role: Role): string[] {

@@ -3,6 +3,7 @@
  *
  *     node main.ts server | migrate | jobs | terminal-host
  *     node main.ts token issue | list | revoke | login ...
+ *     node main.ts import PATH...
  *
  * `worker` is what `server` has PM2 start. Exit code 2: the settings are wrong, or there is no such role or command.
  */
@@ -20,6 +21,12 @@ const roles: Readonly<Record<string, Run>> = {
 	"terminal-host": async () => fail("cannot start: this build hosts no terminals; switch them off where it is deployed"),
 };
 
+/** Commands have arguments after them. */
+const commands: Readonly<Record<string, (environment: NodeJS.ProcessEnv, argv: readonly string[]) => Promise<number>>> = {
+	token: async (environment, argv) => (await import("./lifecycle/run-token.ts")).runToken(environment, argv),
+	import: async (environment, argv) => (await import("./lifecycle/run-import.ts")).runImport(environment, argv),
+};
+
 // A worker that comes back after a crash is not to spend its first second on parsing what it had parsed before.
 enableCompileCache();
 
@@ -28,7 +35,7 @@ if (run === undefined)
 	fail(
 		`usage: node main.ts ${Object.keys(roles)
 			.filter((name) => name !== "worker")
-			.join(" | ")} | token`,
+			.join(" | ")} | token | import`,
 	);
 try {
 	const code = await run(process.env);
@@ -38,10 +45,11 @@ try {
 	throw error;
 }
 
-/** The role is the last argument: under PM2 its own come first. `token` has arguments after it. */
-function chosen(argv: readonly string[]): Run | undefined {
-	if (argv[0] === "token") return async (environment) => (await import("./lifecycle/run-token.ts")).runToken(environment, argv.slice(1));
-	const role = argv.at(-1) ?? "";
+/** A command comes first; a role is the last argument: under PM2 its own come before. */
+function chosen([first = "", ...rest]: readonly string[]): Run | undefined {
+	const command = Object.hasOwn(commands, first) ? commands[first] : undefined;
+	if (command !== undefined) return (environment) => command(environment, rest);
+	const role = rest.at(-1) ?? first;
 	return Object.hasOwn(roles, role) ? roles[role] : undefined;
 }
 

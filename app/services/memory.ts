@@ -7,7 +7,7 @@ import { demandBytes } from "./demand.ts";
 import { turns } from "./turns.ts";
 
 /** Bytes in UTF-8; entries of a listing; the longest time to live, ten years. */
-const limits = {
+export const limits = {
 	namespace: 256,
 	key: 1_024,
 	value: 1_048_576,
