@@ -1,9 +1,10 @@
 /** The environment as complete, plain settings: every default is here, and every fault is reported at once. */
 import { readFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { hostname, tmpdir } from "node:os";
 import path from "node:path";
 import { z } from "zod";
 import { env, ports, SECRETS_DIR, seconds, secretFiles, workersPerPod } from "./contract.ts";
+import type { TerminalHostSettings } from "./terminals/settings.ts";
 
 export interface ServerAddress {
 	readonly host: string;
@@ -56,7 +57,12 @@ export interface WorkerConfig {
 	/** How often an idle socket is pinged, and when a silent connection is closed, milliseconds. */
 	readonly pingMs: number;
 	readonly keepAliveMs: number;
-	readonly terminals: boolean;
+	/** Null where there are none. */
+	readonly terminals: {
+		readonly perPrincipal: number;
+		/** Whether clients without a credential may have any. */
+		readonly anonymous: boolean;
+	} | null;
 	/** Workers of this pod: a first idea of how many there are. */
 	readonly workers: number;
 	/** Requests a second: of one principal, and of one client address, which may be a whole office. */
@@ -76,6 +82,21 @@ export interface WorkerConfig {
 	readonly tracing: TracingConfig | null;
 }
 
+/** Of a host of users' shells. */
+export interface TerminalHostConfig {
+	readonly version: string;
+	/** Where it answers probes: nobody balances to it. */
+	readonly address: string;
+	readonly port: number;
+	readonly drainMs: number;
+	readonly secretsDir: string;
+	readonly redis: { readonly state: RedisAddress };
+	readonly host: Omit<TerminalHostSettings, "firstUid">;
+	/** The first of the shells' user ids, where this process may change users. */
+	readonly firstUid: number;
+	readonly log: LogConfig;
+}
+
 /** Of a pod's entry process. */
 export interface PodConfig {
 	readonly version: string;
@@ -91,12 +112,16 @@ export interface PodConfig {
 	readonly log: LogConfig;
 }
 
-/** Of a role that has only its health to serve. */
-export interface PlainConfig {
-	readonly version: string;
+/** Of a job worker. */
+export interface JobsConfig
+	extends Pick<WorkerConfig, "version" | "drainMs" | "claimSilenceMs" | "secretsDir" | "redis" | "postgres" | "log" | "tracing"> {
+	/** Where it answers probes: nobody balances to it. */
 	readonly address: string;
 	readonly port: number;
-	readonly log: LogConfig;
+	/** Jobs it runs at once; and that one principal may have run at once in all job workers. */
+	readonly concurrency: number;
+	readonly perPrincipal: number;
+	readonly tools: { readonly claudeFlowBin: string | null };
 }
 
 export interface LogConfig {
@@ -121,6 +146,18 @@ const ownEnv = {
 	addressRate: "ADDRESS_RATE",
 	shedDelayMs: "SHED_DELAY_MS",
 	claimSilenceSeconds: "CLAIM_SILENCE_SECONDS",
+	jobsPerPrincipal: "JOBS_PER_PRINCIPAL",
+	claudeFlowBin: "CLAUDE_FLOW_BIN",
+	terminalsPerPrincipal: "TERMINALS_PER_PRINCIPAL",
+	anonymousShell: "ANONYMOUS_SHELL",
+	terminalShell: "TERMINAL_SHELL",
+	terminalSessions: "TERMINAL_SESSIONS",
+	terminalIdleSeconds: "TERMINAL_IDLE_SECONDS",
+	terminalDetachedSeconds: "TERMINAL_DETACHED_SECONDS",
+	terminalLifetimeSeconds: "TERMINAL_LIFETIME_SECONDS",
+	terminalOutputKib: "TERMINAL_OUTPUT_KIB",
+	terminalProcesses: "TERMINAL_PROCESSES",
+	terminalMemoryMib: "TERMINAL_MEMORY_MIB",
 	logLevel: "LOG_LEVEL",
 	otlpEndpoint: "OTEL_EXPORTER_OTLP_ENDPOINT",
 	traceRatio: "OTEL_TRACES_SAMPLER_ARG",
@@ -245,6 +282,52 @@ const settings = {
 		fix: "set seconds, from 1 to 7200",
 	}),
 	terminals: boolean().default(false).meta({ why: "it says whether there are terminal hosts", fix: "set true or false" }),
+	terminalsPerPrincipal: whole(1, 100).default(8).meta({
+		why: "one principal has at most so many terminals",
+		fix: "set a number from 1 to 100",
+	}),
+	anonymousShell: boolean().default(false).meta({
+		why: "it decides whether clients without a credential may run commands",
+		fix: "leave it out, unless everybody who reaches the server may run commands on it",
+	}),
+	terminalHomes: text("an absolute path", (given) => (path.isAbsolute(given) ? given : undefined))
+		.default(path.join(tmpdir(), "agentic-flow-terminals"))
+		.meta({
+			why: "shells get their homes below it, and what is in it at the start is left over and deleted",
+			fix: "set a folder that nobody else uses",
+		}),
+	terminalFirstUid: whole(1_000, 999_999_000).default(40_000).meta({
+		why: "shells run as this user and the 999 after it, each as another, where this process is root",
+		fix: "set the first of a thousand user ids that nobody has",
+	}),
+	terminalShell: text("an absolute path", (given) => (path.isAbsolute(given) ? given : undefined))
+		.default("/bin/bash")
+		.meta({ why: "terminals run it", fix: "set the absolute path of a shell" }),
+	terminalSessions: whole(1, 900).default(100).meta({ why: "one host has at most so many terminals", fix: "set a number from 1 to 900" }),
+	terminalIdleSeconds: whole(1, 86_400).default(1_800).meta({
+		why: "a terminal ends in which nothing goes in or out for so long",
+		fix: "set seconds, from 1 to 86400",
+	}),
+	terminalDetachedSeconds: whole(1, 86_400).default(600).meta({
+		why: "a terminal ends that nobody is connected to for so long",
+		fix: "set seconds, from 1 to 86400",
+	}),
+	terminalLifetimeSeconds: whole(1, 604_800).default(43_200).meta({
+		why: "a terminal ends after so long, whatever it does",
+		fix: "set seconds, from 1 to 604800",
+	}),
+	terminalOutputKib: whole(1, 1_000_000).default(4_096).meta({
+		why: "a terminal writes at most so much in a second; its programs wait",
+		fix: "set thousands of characters, from 1 to 1000000",
+	}),
+	terminalProcesses: whole(4, 10_000).default(128).meta({
+		why: "a terminal has at most so many processes, where its user is its own",
+		fix: "set a number from 4 to 10000",
+	}),
+	terminalMemoryMib: whole(16, 1_000_000).default(1_024).meta({
+		why: "a process of a terminal has at most so much memory for its data",
+		fix: "set MiB, from 16 to 1000000",
+	}),
 	secretsDir: text("an absolute path", (given) => (path.isAbsolute(given) ? given : undefined))
 		.default(SECRETS_DIR)
 		.meta({
@@ -281,6 +364,20 @@ const settings = {
 		why: "a worker opens at most so many connections to each replica",
 		fix: "set a number from 1 to 100",
 	}),
+	jobConcurrency: whole(1, 1_000).default(16).meta({
+		why: "a job worker runs so many jobs at once",
+		fix: "set a number from 1 to 1000",
+	}),
+	jobsPerPrincipal: whole(1, 10_000).default(64).meta({
+		why: "one principal has at most so many jobs run at once, whatever waits; the others' are not held up by them",
+		fix: "set a number from 1 to 10000",
+	}),
+	claudeFlowBin: text("an absolute path", (given) => (path.isAbsolute(given) ? given : undefined))
+		.optional()
+		.meta({
+			why: "tools that the server has no implementation for are run by this command",
+			fix: "leave it out, and they say that they are unavailable; or set the command's absolute path",
+		}),
 	retentionMonths: whole(1, 120).default(12).meta({
 		why: "activities and events are kept for so many months",
 		fix: "set a number from 1 to 120",
@@ -317,10 +414,54 @@ const tokenSettings = [
 	"postgresDatabase",
 	"postgresTls",
 ] as const;
+const jobsSettings = [
+	"port",
+	"podIp",
+	"drainSeconds",
+	"jobConcurrency",
+	"jobsPerPrincipal",
+	"claudeFlowBin",
+	"claimSilenceSeconds",
+	"secretsDir",
+	"redisState",
+	"redisCache",
+	"redisTls",
+	"postgresPrimary",
+	"postgresReplicas",
+	"postgresDatabase",
+	"postgresTls",
+	"poolPrimary",
+	"poolReplica",
+	"logLevel",
+	"otlpEndpoint",
+	"traceRatio",
+	"serviceName",
+] as const;
+const terminalHostSettings = [
+	"port",
+	"podIp",
+	"drainSeconds",
+	"secretsDir",
+	"redisState",
+	"redisTls",
+	"terminalHomes",
+	"terminalFirstUid",
+	"terminalShell",
+	"terminalSessions",
+	"terminalIdleSeconds",
+	"terminalDetachedSeconds",
+	"terminalLifetimeSeconds",
+	"terminalOutputKib",
+	"terminalProcesses",
+	"terminalMemoryMib",
+	"logLevel",
+] as const;
 const importSettings = ["secretsDir", "postgresPrimary", "postgresDatabase", "postgresTls"] as const;
 const podSettings = ["port", "workers", "workerMemoryMib", "drainSeconds", "podIp", "pm2Home", "logLevel"] as const;
 const workerSettings = (Object.keys(settings) as Setting[]).filter(
-	(setting) => !["workerMemoryMib", "pm2Home", "retentionMonths"].includes(setting),
+	(setting) =>
+		!["workerMemoryMib", "pm2Home", "retentionMonths", "jobConcurrency", "jobsPerPrincipal", "claudeFlowBin"].includes(setting) &&
+		(setting === "terminals" || setting === "terminalsPerPrincipal" || !setting.startsWith("terminal")),
 );
 
 /** @throws ConfigError with every fault */
@@ -383,25 +524,15 @@ export function readWorkerConfig(environment: Environment): WorkerConfig {
 		legacyOpen: values.legacyOpen,
 		pingMs: values.pingSeconds * 1_000,
 		keepAliveMs: values.keepAliveSeconds * 1_000,
-		terminals: values.terminals,
+		terminals: values.terminals ? { perPrincipal: values.terminalsPerPrincipal, anonymous: values.anonymousShell } : null,
 		workers: values.workers,
 		rates: { principal: values.principalRate, address: values.addressRate },
 		shedDelayMs: values.shedDelayMs,
 		claimSilenceMs: values.claimSilenceSeconds * 1_000,
 		secretsDir: values.secretsDir,
-		redis: { state: withTls(values.redisState, values.redisTls), cache: withTls(values.redisCache, values.redisTls) },
-		postgres: {
-			primary: values.postgresPrimary,
-			replicas: values.postgresReplicas,
-			database: values.postgresDatabase,
-			tls: values.postgresTls,
-			pool: { primary: values.poolPrimary, replica: values.poolReplica },
-		},
+		...storesOf(values),
 		log: { level: values.logLevel },
-		tracing:
-			values.otlpEndpoint === undefined
-				? null
-				: { endpoint: values.otlpEndpoint, ratio: values.traceRatio, serviceName: values.serviceName },
+		tracing: tracingOf(values),
 	};
 }
 
@@ -428,20 +559,99 @@ export function readPodConfig(environment: Environment): PodConfig {
 }
 
 /**
- * Nobody balances to such a process, so that it knows its address only where it is told; else it listens on all.
+ * Nobody balances to a job worker, so that it knows its address only where it is told; else it listens on all.
  *
  * @throws ConfigError with every fault
  */
-export function readPlainConfig(environment: Environment): PlainConfig {
-	const { values, faults } = read(environment, ["port", "podIp", "logLevel"]);
+export function readJobsConfig(environment: Environment): JobsConfig {
+	const { values, faults } = read(environment, jobsSettings);
+	faults.push(...sentinelFaults(values as Partial<Values>), ...secretFaults(values.secretsDir, postgresSecrets));
 	if (faults.length > 0) throw new ConfigError(faults);
 	return {
 		version: VERSION,
 		address: environment[names.podIp] ? values.podIp : "0.0.0.0",
 		port: environment[names.port] ? values.port : ports.pod,
+		drainMs: values.drainSeconds * 1_000,
+		concurrency: values.jobConcurrency,
+		perPrincipal: values.jobsPerPrincipal,
+		tools: { claudeFlowBin: values.claudeFlowBin ?? null },
+		claimSilenceMs: values.claimSilenceSeconds * 1_000,
+		secretsDir: values.secretsDir,
+		...storesOf(values),
+		log: { level: values.logLevel },
+		tracing: tracingOf(values),
+	};
+}
+
+type StoreValues = Pick<
+	Values,
+	| "redisState"
+	| "redisCache"
+	| "redisTls"
+	| "postgresPrimary"
+	| "postgresReplicas"
+	| "postgresDatabase"
+	| "postgresTls"
+	| "poolPrimary"
+	| "poolReplica"
+>;
+
+function storesOf(values: StoreValues): Pick<WorkerConfig, "redis" | "postgres"> {
+	return {
+		redis: { state: withTls(values.redisState, values.redisTls), cache: withTls(values.redisCache, values.redisTls) },
+		postgres: {
+			primary: values.postgresPrimary,
+			replicas: values.postgresReplicas,
+			database: values.postgresDatabase,
+			tls: values.postgresTls,
+			pool: { primary: values.poolPrimary, replica: values.poolReplica },
+		},
+	};
+}
+
+function tracingOf({
+	otlpEndpoint,
+	traceRatio,
+	serviceName,
+}: Pick<Values, "otlpEndpoint" | "traceRatio" | "serviceName">): TracingConfig | null {
+	return otlpEndpoint === undefined ? null : { endpoint: otlpEndpoint, ratio: traceRatio, serviceName };
+}
+
+/** @throws ConfigError with every fault */
+export function readTerminalHostConfig(environment: Environment): TerminalHostConfig {
+	const { values, faults } = read(environment, terminalHostSettings);
+	faults.push(...sentinelFaults(values as Partial<Values>), ...secretFaults(values.secretsDir, [[secretFiles.redisTerminals, "username"]]));
+	if (faults.length > 0) throw new ConfigError(faults);
+	return {
+		version: VERSION,
+		address: environment[names.podIp] ? values.podIp : "0.0.0.0",
+		port: environment[names.port] ? values.port : ports.pod,
+		drainMs: values.drainSeconds * 1_000,
+		secretsDir: values.secretsDir,
+		redis: { state: withTls(values.redisState, values.redisTls) },
+		firstUid: values.terminalFirstUid,
+		host: {
+			name: hostname(),
+			homes: values.terminalHomes,
+			shell: values.terminalShell,
+			limits: {
+				sessions: values.terminalSessions,
+				idleMs: values.terminalIdleSeconds * 1_000,
+				detachedMs: values.terminalDetachedSeconds * 1_000,
+				lifetimeMs: values.terminalLifetimeSeconds * 1_000,
+				outputPerSecond: values.terminalOutputKib * 1_024,
+				keptOutput: KEPT_OUTPUT,
+				processes: values.terminalProcesses,
+				memoryMib: values.terminalMemoryMib,
+				openFiles: 1_024,
+			},
+		},
 		log: { level: values.logLevel },
 	};
 }
+
+/** UTF-16 units of a terminal's output that are kept for who comes back. */
+const KEPT_OUTPUT = 262_144;
 
 /** An empty variable is one that is not there. */
 function read<S extends Setting>(environment: Environment, wanted: readonly S[]): { values: Pick<Values, S>; faults: ConfigFault[] } {

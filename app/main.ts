@@ -5,7 +5,7 @@
  *     node main.ts token issue | list | revoke | login ...
  *     node main.ts import PATH...
  *
- * `worker` is what `server` has PM2 start. Exit code 2: the settings are wrong, or there is no such role or command.
+ * `worker` is what `server` has PM2 start, `suspects` what `jobs` starts where it must. Exit code 2: the settings are wrong, or there is no such role or command.
  */
 import { enableCompileCache } from "node:module";
 import { ConfigError } from "./config.ts";
@@ -17,8 +17,9 @@ const roles: Readonly<Record<string, Run>> = {
 	server: async (environment) => (await import("./lifecycle/pod.ts")).runPod(environment),
 	worker: async (environment) => void (await (await import("./lifecycle/worker.ts")).runWorker(environment)),
 	migrate: async (environment) => (await import("./lifecycle/run-migrate.ts")).runMigrate(environment),
-	jobs: async (environment) => void (await (await import("./lifecycle/placeholder.ts")).runPlaceholder("jobs", environment)),
-	"terminal-host": async () => fail("cannot start: this build hosts no terminals; switch them off where it is deployed"),
+	jobs: async (environment) => void (await (await import("./lifecycle/jobs.ts")).runJobs(environment)),
+	suspects: async (environment) => void (await (await import("./lifecycle/jobs.ts")).runSuspects(environment)),
+	"terminal-host": async (environment) => (await import("./lifecycle/terminal-host.ts")).runTerminalHost(environment),
 };
 
 /** Commands have arguments after them. */
@@ -34,7 +35,7 @@ const run = chosen(process.argv.slice(2));
 if (run === undefined)
 	fail(
 		`usage: node main.ts ${Object.keys(roles)
-			.filter((name) => name !== "worker")
+			.filter((name) => name !== "worker" && name !== "suspects")
 			.join(" | ")} | token | import`,
 	);
 try {

@@ -14,7 +14,12 @@ const HOUR_MS = 3_600_000;
 /** For how long it is kept what a principal has written, milliseconds: well above {@link DatabaseSettings.staleMs}. */
 export const POSITION_TTL_MS = 10_000;
 
-export function databaseSettings({ postgres, secretsDir, address, port }: WorkerConfig): DatabaseSettings {
+export function databaseSettings({
+	postgres,
+	secretsDir,
+	address,
+	port,
+}: Pick<WorkerConfig, "postgres" | "secretsDir" | "address" | "port">): DatabaseSettings {
 	const folder = path.join(secretsDir, secretFiles.postgres);
 	return {
 		...postgres,
@@ -36,12 +41,14 @@ export function redisSettings<Group extends "state" | "cache">(
 	return { ...address, credentials: () => readCredentials(folder) };
 }
 
-export function serviceSettings({ workers, claimSilenceMs }: WorkerConfig): ServiceSettings {
+export function serviceSettings({ workers, claimSilenceMs }: Pick<WorkerConfig, "workers" | "claimSilenceMs">): ServiceSettings {
 	return {
 		claimSilenceMs,
 		cache: { memoryBytes: 32 * MIB, largestBytes: MIB },
 		sessions: { idleMs: 12 * HOUR_MS, longestMs: 7 * 24 * HOUR_MS },
 		limits: { workers },
+		// Of those that serve sockets alone.
+		terminals: null,
 	};
 }
 

@@ -72,9 +72,84 @@ export function createMetrics() {
 			resumed: counter("sync_resumed_events_total", "Events that clients were sent after they had come back"),
 			gaps: counter("sync_gaps_total", "Clients that were told to begin anew"),
 		},
+		jobs: jobMetrics(registers),
+		/** From now on each scrape asks how the jobs are. */
+		watchJobs: (sources: JobSources) => watchJobs(registers, sources),
 		claimsExpired: counter("task_claims_expired_total", "Claims taken back because nothing was heard of the agent"),
 		problems: counter("problems_total", "Trouble that no caller sees, in the log", ["part"]),
 	};
+}
+
+/** Seconds: tools of ours take milliseconds, commands up to minutes. */
+const JOB_BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300];
+
+/** What is looked up at each scrape of a job worker. */
+export interface JobSources {
+	running(): number;
+	figures(): Promise<{ readonly queued: number; readonly active: number; readonly dead: number; readonly oldestSeconds: number }>;
+}
+
+function jobMetrics(registers: Registry[]) {
+	const ended = new Counter({ name: "jobs_ended_total", help: "Attempts that ended", labelNames: ["tool", "state"], registers });
+	const reconciled = new Counter({
+		name: "jobs_reconciled_total",
+		help: "Jobs found in no worker's hands: lost with their worker, given up for it, or missing in the queue",
+		labelNames: ["fate"],
+		registers,
+	});
+	return {
+		ended,
+		duration: new Histogram({
+			name: "job_duration_seconds",
+			help: "Attempts, from their beginning to their end",
+			labelNames: ["tool"],
+			buckets: JOB_BUCKETS,
+			registers,
+		}),
+		waited: new Histogram({
+			name: "job_wait_seconds",
+			help: "Jobs, from being asked for to their first attempt",
+			buckets: JOB_BUCKETS,
+			registers,
+		}),
+		reconciled(found: { readonly lost: number; readonly dead: number; readonly missing: number }): void {
+			for (const [fate, count] of Object.entries(found)) reconciled.inc({ fate }, count);
+		},
+	};
+}
+
+function watchJobs(registers: Registry[], { running, figures }: JobSources): void {
+	new Gauge({
+		name: "jobs_running",
+		help: "Jobs that this worker runs",
+		registers,
+		collect() {
+			this.set(running());
+		},
+	});
+	// The same from every job worker: take the maximum, not the sum.
+	new Gauge({
+		name: "jobs",
+		help: "Jobs of all workspaces, by state; the dead are those of the last day",
+		labelNames: ["state"],
+		registers,
+		async collect() {
+			this.reset();
+			const now = await figures().catch(() => null);
+			if (now === null) return;
+			for (const state of ["queued", "active", "dead"] as const) this.set({ state }, now[state]);
+		},
+	});
+	new Gauge({
+		name: "jobs_oldest_queued_seconds",
+		help: "How long the oldest job that is queued has waited",
+		registers,
+		async collect() {
+			const now = await figures().catch(() => null);
+			if (now === null) this.remove();
+			else this.set(now.oldestSeconds);
+		},
+	});
 }
 
 function watch(registers: Registry[], sources: Sources): void {

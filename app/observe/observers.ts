@@ -1,5 +1,6 @@
 /** What the parts of the worker tell, as metrics, spans and lines of the log. */
 import type { HttpObserver } from "../http/settings.ts";
+import type { RunnerObserver } from "../jobs/runner.ts";
 import type { ServiceObserver } from "../services/compose.ts";
 import type { DatabaseObserver } from "../stores/postgres.ts";
 import type { SocketObserver } from "../ws/settings.ts";
@@ -107,8 +108,25 @@ export function socketObserver(observing: Observing): SocketObserver {
 	};
 }
 
+export function jobObserver(observing: Observing): RunnerObserver {
+	const { jobs } = observing.metrics;
+	return {
+		begun(_tool, waitedSeconds) {
+			if (waitedSeconds !== null) jobs.waited.observe(Math.max(0, waitedSeconds));
+		},
+		ended(tool, state, seconds) {
+			jobs.ended.inc({ tool, state });
+			jobs.duration.observe({ tool }, seconds);
+		},
+		problem: problemsOf("jobs", observing),
+	};
+}
+
 /** Counts everything, and logs the first of a kind in a while. */
-export function problemsOf(part: string, { log, metrics }: Observing): (what: string, error: unknown) => void {
+export function problemsOf(
+	part: string,
+	{ log, metrics }: { readonly log: Log; readonly metrics: Pick<Metrics, "problems"> },
+): (what: string, error: unknown) => void {
 	const quietUntil = new Map<string, number>();
 	return (what, error) => {
 		metrics.problems.inc({ part });

@@ -3,22 +3,28 @@ import { publishedKey, type Services } from "../ports.ts";
 import { Buckets } from "../stores/buckets.ts";
 import { Channels, channelOptions } from "../stores/channels.ts";
 import { EventLog } from "../stores/event-log.ts";
+import { JobQueue } from "../stores/job-queue.ts";
 import { LoginCodeStore } from "../stores/login-codes.ts";
 import type { Database } from "../stores/postgres.ts";
 import { type SessionLife, SessionStore } from "../stores/sessions.ts";
 import { SharedCache } from "../stores/shared-cache.ts";
 import { TokenStore } from "../stores/tokens.ts";
+import { toolCatalogue } from "../tools/catalogue.ts";
 import { activityService } from "./activities.ts";
 import { agentService } from "./agents.ts";
 import { type CacheObserver, type CacheSettings, cacheService } from "./cache.ts";
-import { changer, type EventPublisher } from "./changes.ts";
+import { type Changer, changer, type EventPublisher } from "./changes.ts";
 import { type EventObserver, eventService } from "./events.ts";
 import { healthService } from "./health.ts";
 import { type IdentityObserver, identityService } from "./identity.ts";
+import { jobService } from "./jobs.ts";
 import { type LimitObserver, type LimitSettings, limitService } from "./limits.ts";
 import { memoryService } from "./memory.ts";
+import { type Attempt, type Once, once } from "./once.ts";
+import { ReadCounts } from "./read-counts.ts";
 import { swarmService } from "./swarm.ts";
 import { taskService } from "./tasks.ts";
+import { type TerminalSettings, terminalService } from "./terminals.ts";
 
 /** What the services of a worker work with. */
 export interface ServiceParts {
@@ -34,12 +40,20 @@ export interface ServiceSettings {
 	readonly cache: CacheSettings;
 	readonly sessions: SessionLife;
 	readonly limits: LimitSettings;
+	/** Null where there are no terminals. */
+	readonly terminals: TerminalSettings | null;
 }
 
 /** Told what happens; must not throw. */
 export interface ServiceObserver extends EventObserver, CacheObserver, LimitObserver, IdentityObserver {}
 
+/** What a tool works with, for one attempt of its job: what it changes is changed once, however often the job is run. */
+export interface JobServices extends Pick<Services, "swarm" | "agents" | "tasks" | "activities" | "memory" | "cache" | "health" | "jobs"> {}
+
 export interface RunningServices extends Services {
+	readonly channels: Channels;
+	readonly queue: JobQueue;
+	forAttempt(attempt: Attempt): { readonly services: JobServices; readonly step: Once["step"] };
 	/** Writes what is left to write, and closes the connections to Redis. The database is whoever's that opened it. */
 	close(): Promise<void>;
 }
@@ -52,6 +66,8 @@ const patience = {
 	limits: 250,
 	/** Without it, the answer is in the database. */
 	cache: 150,
+	/** Without it, job workers look into the database a little later. */
+	queue: 1_000,
 } as const;
 
 /** For what can be done without: an error at once where Redis is away. */
@@ -64,6 +80,7 @@ export function createServices({ database, connect, observe }: ServiceParts, set
 		limits: connect("state", "limits", { ...impatient, commandTimeout: patience.limits }),
 		channels: connect("state", "channels", channelOptions),
 		cache: connect("cache", "cache", { ...impatient, commandTimeout: patience.cache }),
+		queue: connect("state", "queue", { ...impatient, commandTimeout: patience.queue }),
 	};
 	const channels = new Channels(redis.channels, problem("channels cannot be listened to"));
 	const shared = new SharedCache(redis.cache, problem("the shared cache does not answer"));
@@ -81,25 +98,41 @@ export function createServices({ database, connect, observe }: ServiceParts, set
 		settings.sessions,
 	);
 	const limits = limitService(new Buckets(redis.limits), settings.limits, observe);
+	const terminals = terminalService(
+		{ connect: (purpose, overrides) => connect("state", purpose, overrides), problem: observe.problem },
+		settings.terminals,
+	);
 	const health = healthService({ database, redis: { state: redis.state, cache: redis.cache } });
 	const change = changer(database, publisherOf(cache, events));
 	const unpublish = (workspace: string, key: string) =>
 		cache.invalidate(publishedKey(workspace, key)).catch(problem("a published entry may be outdated"));
-	const memory = memoryService(database, change, unpublish, problem("reads of memory entries were not counted"));
+	const reads = new ReadCounts(database, problem("reads of memory entries were not counted"));
+	const queue = new JobQueue(redis.queue, problem("the queue does not answer"));
+	const jobs = jobService({ database, queue, redis: redis.queue, channels, onProblem: observe.problem });
+	const changing = (by: Changer) => ({
+		swarm: swarmService(database, by),
+		agents: agentService(database, by),
+		tasks: taskService(database, by, { claimSilenceMs: settings.claimSilenceMs }),
+		memory: memoryService(database, by, unpublish, reads),
+	});
+	const others = { activities: activityService(database), cache, health, jobs };
 	return {
-		swarm: swarmService(database, change),
-		agents: agentService(database, change),
-		tasks: taskService(database, change, { claimSilenceMs: settings.claimSilenceMs }),
-		activities: activityService(database),
-		memory,
+		...changing(change),
+		...others,
 		events,
 		identity,
-		cache,
+		terminals,
 		limits,
-		health,
+		tools: toolCatalogue(),
+		channels,
+		queue,
+		forAttempt(attempt) {
+			const { change: changeOnce, step } = once(database, change, attempt);
+			return { services: { ...changing(changeOnce), ...others }, step };
+		},
 		async close() {
-			for (const service of [events, identity, limits, health, channels]) service.close();
-			await memory.close();
+			for (const service of [events, identity, limits, health, channels, terminals]) service.close();
+			await Promise.all([reads.close(), queue.close()]);
 			for (const connection of Object.values(redis)) connection.disconnect();
 		},
 	};

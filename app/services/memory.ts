@@ -1,9 +1,10 @@
 import type { MemoryEntry } from "../model.ts";
 import { type MemoryService, PUBLIC_NAMESPACE, ServiceError } from "../ports.ts";
-import { addReads, countEntries, deleteEntry, type EntryKey, findEntry, listEntries, putEntry, type Reads } from "../stores/memory.ts";
+import { countEntries, deleteEntry, type EntryKey, findEntry, listEntries, putEntry } from "../stores/memory.ts";
 import type { Database } from "../stores/postgres.ts";
 import type { Changer } from "./changes.ts";
 import { demandBytes } from "./demand.ts";
+import type { ReadCounts } from "./read-counts.ts";
 import { turns } from "./turns.ts";
 
 /** Bytes in UTF-8; entries of a listing; the longest time to live, ten years. */
@@ -20,35 +21,21 @@ export const limits = {
 /** Bytes of a value that an event still carries; of a longer one it says that it was left out. */
 const EVENT_VALUE_BYTES = 4_096;
 
-/** Milliseconds for which reads are gathered before they are added to the entries' counts. */
-const COUNT_EVERY = 5_000;
-
-/** Entries whose reads are gathered at most; the reads of others are not counted until the next time. */
-const GATHERED = 10_000;
-
 const PUBLISHED_SYSTEM = "swarm";
 
 /** Reads of the primary that strangers cause on one worker: whoever guesses keys takes no connection from everybody else. */
 const strangers = { running: 2, waiting: 200 } as const;
 
-/** A memory service that gathers counts, and adds those that are left when it is closed. */
-export interface CountingMemoryService extends MemoryService {
-	close(): Promise<void>;
-}
-
 /**
- * An entry's `accessCount` are the reads of it by key: added every few seconds by each worker, so it is a little late,
- * and a worker that is killed leaves out its last seconds. A read costs no write of its own.
- *
  * @param outdated is told of every published entry that may have changed, before its change is answered; never fails
+ * @param reads is told of every read of an entry by its key
  */
 export function memoryService(
 	database: Database,
 	change: Changer,
 	outdated: (workspace: string, key: string) => Promise<void>,
-	onProblem: (error: unknown) => void,
-): CountingMemoryService {
-	const reads = new ReadCounts(database, onProblem);
+	reads: ReadCounts,
+): MemoryService {
 	const inTurn = turns(strangers);
 
 	/** Also where a change of a published entry failed: it may have been made nevertheless. */
@@ -131,8 +118,6 @@ export function memoryService(
 				database.readPrimary((client) => findEntry(client, workspace, { system: PUBLISHED_SYSTEM, namespace: PUBLIC_NAMESPACE, key }));
 			return await inTurn("published", read);
 		},
-
-		close: () => reads.close(),
 	};
 }
 
@@ -159,41 +144,4 @@ function idOf({ system, namespace, key }: EntryKey): string {
 function eventData(entry: MemoryEntry): unknown {
 	const { value, ...rest } = entry;
 	return Buffer.byteLength(value) > EVENT_VALUE_BYTES ? { ...rest, value: null, valueOmitted: true } : entry;
-}
-
-/** Reads of entries, gathered. */
-class ReadCounts {
-	readonly #database: Database;
-	readonly #onProblem: (error: unknown) => void;
-	readonly #timer: NodeJS.Timeout;
-	#gathered = new Map<string, Reads>();
-
-	constructor(database: Database, onProblem: (error: unknown) => void) {
-		this.#database = database;
-		this.#onProblem = onProblem;
-		this.#timer = setInterval(() => void this.#flush(), COUNT_EVERY).unref();
-	}
-
-	add(workspace: string, { system, namespace, key }: EntryKey): void {
-		const id = JSON.stringify([workspace, system, namespace, key]);
-		const before = this.#gathered.get(id);
-		if (before === undefined && this.#gathered.size >= GATHERED) return;
-		this.#gathered.set(id, { workspace, system, namespace, key, reads: (before?.reads ?? 0) + 1 });
-	}
-
-	async close(): Promise<void> {
-		clearInterval(this.#timer);
-		await this.#flush();
-	}
-
-	async #flush(): Promise<void> {
-		if (this.#gathered.size === 0) return;
-		const reads = [...this.#gathered.values()];
-		this.#gathered = new Map();
-		try {
-			await this.#database.write([], (client) => addReads(client, reads));
-		} catch (error) {
-			this.#onProblem(error);
-		}
-	}
 }

@@ -22,6 +22,12 @@ export interface ToolRun {
 	output(stream: "stdout" | "stderr", data: string): void;
 }
 
+/** What the tools of a job worker have at hand. */
+export interface ToolSettings {
+	/** Absolute path of the command that runs the tools that the server has none for; null where there is none. */
+	readonly claudeFlowBin: string | null;
+}
+
 /** Runs a tool; the answer is JSON. @throws ToolError, ServiceError; anything else is a fault, and the job is tried again */
 export type Tool = (args: Readonly<Record<string, unknown>>, run: ToolRun) => Promise<unknown>;
 

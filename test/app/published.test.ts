@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { publishedKey } from "../../app/ports.ts";
 import { changer } from "../../app/services/changes.ts";
 import { memoryService } from "../../app/services/memory.ts";
+import { ReadCounts } from "../../app/services/read-counts.ts";
 import { missing } from "./daemons.ts";
 import { type Rig, startRig } from "./stores-rig.ts";
 
@@ -20,11 +21,12 @@ describe.skipIf(missing)(`what is published${missing ? `: ${missing}` : ""}`, ()
 	it("is as it is after every change, whatever a replica knows, and each change is told before it is answered", async () => {
 		const { database } = rig.worker();
 		const outdated: string[] = [];
+		const reads = new ReadCounts(database, () => {});
 		const memory = memoryService(
 			database,
 			changer(database, { publish: () => {} }),
 			async (workspace, key) => void outdated.push(publishedKey(workspace, key)),
-			() => {},
+			reads,
 		);
 		const [replica] = rig.postgres.replicas;
 		expect(await memory.published("team", entry.key)).toBeNull();
@@ -45,6 +47,6 @@ describe.skipIf(missing)(`what is published${missing ? `: ${missing}` : ""}`, ()
 		}
 		expect(outdated).toHaveLength(2);
 		expect(await memory.published("team", entry.key)).toBeNull();
-		await memory.close();
+		await reads.close();
 	});
 });

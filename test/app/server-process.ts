@@ -71,10 +71,13 @@ export class ServerProcess {
 	readonly exited: Promise<number | string>;
 	#output = "";
 
-	/** @param user who runs it; whoever runs the test else */
-	constructor(role: string, environment: Readonly<Record<string, string>>, user?: number) {
+	/**
+	 * @param user who runs it; whoever runs the test else
+	 * @param entry of another program that takes a role
+	 */
+	constructor(role: string, environment: Readonly<Record<string, string>>, user?: number, entry = main) {
 		// Nothing of this process's own environment but what programs are found by.
-		this.child = spawn(process.execPath, [main, role], {
+		this.child = spawn(process.execPath, [entry, role], {
 			env: { PATH: process.env.PATH ?? "", HOME: tmpdir(), ...environment },
 			stdio: ["ignore", "pipe", "pipe"],
 			...(user === undefined ? {} : { uid: user, gid: user }),

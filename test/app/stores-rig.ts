@@ -10,6 +10,7 @@ import { activityService } from "../../app/services/activities.ts";
 import { agentService } from "../../app/services/agents.ts";
 import { changer } from "../../app/services/changes.ts";
 import { memoryService } from "../../app/services/memory.ts";
+import { ReadCounts } from "../../app/services/read-counts.ts";
 import { swarmService } from "../../app/services/swarm.ts";
 import { taskService } from "../../app/services/tasks.ts";
 import type { LsnKeeper } from "../../app/stores/lsn.ts";
@@ -171,18 +172,15 @@ function connectWorker(postgres: PostgresCluster, redis: StandaloneRedis, secret
 export function servicesOn(database: Database, claimSilenceMs = 60_000) {
 	const published: SyncEvent[] = [];
 	const change = changer(database, { publish: (_, events) => published.push(...events) });
+	const reads = new ReadCounts(database, () => {});
 	return {
 		published,
 		swarm: swarmService(database, change),
 		agents: agentService(database, change),
 		tasks: taskService(database, change, { claimSilenceMs }),
 		activities: activityService(database),
-		memory: memoryService(
-			database,
-			change,
-			async () => {},
-			() => {},
-		),
+		reads,
+		memory: memoryService(database, change, async () => {}, reads),
 	};
 }
 

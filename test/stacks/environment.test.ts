@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { readMigrateConfig, readPlainConfig, readPodConfig } from "../../app/config.ts";
+import { readJobsConfig, readMigrateConfig, readPodConfig } from "../../app/config.ts";
 import { env, secretFiles } from "../../app/contract.ts";
 import type { ResourceRecord } from "../../core/record.ts";
 import { tokensOf } from "../../preview/placeholders.ts";
@@ -51,7 +51,7 @@ describe.each(["dev", "prod"])("the settings that %s gives its pods are ones tha
 	});
 
 	it("jobs", () => {
-		expect(readPlainConfig(environmentOf("jobs-deployment"))).toMatchObject({ address: "0.0.0.0", port: 3100 });
+		expect(readJobsConfig(environmentOf("jobs-deployment"))).toMatchObject({ address: "0.0.0.0", port: 3100 });
 	});
 });
 

@@ -1,0 +1,15 @@
+import { redisKeys } from "../contract.ts";
+
+/** What is said of a job while it runs, and that it is over. It may be lost: how a job is, PostgreSQL knows. */
+export type JobMessage =
+	| { readonly kind: "progress"; readonly percent: number; readonly message: string | null }
+	| { readonly kind: "output"; readonly stream: "stdout" | "stderr"; readonly data: string }
+	| { readonly kind: "over" };
+
+/** On which a job's worker says how it goes. */
+export function jobChannel(id: string): string {
+	return `${redisKeys.all}job:${id}`;
+}
+
+/** On which every job worker is told the id of a job that it is to let go of. */
+export const CANCEL_CHANNEL = `${redisKeys.all}jobs-cancel`;

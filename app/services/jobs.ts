@@ -1,0 +1,362 @@
+import { createHash } from "node:crypto";
+import type { Redis } from "ioredis";
+import { validate as isUuid, v7 as uuidv7 } from "uuid";
+import type { Job, Principal } from "../model.ts";
+import { type JobListener, type JobRequest, type JobService, ServiceError } from "../ports.ts";
+import type { Channels, Listening } from "../stores/channels.ts";
+import type { JobQueue } from "../stores/job-queue.ts";
+import {
+	cancelJob,
+	type Delivery,
+	findJob,
+	insertJobs,
+	type JobRecord,
+	listJobs,
+	type NewJob,
+	type QueueFigures,
+	queueFigures,
+	rankOf,
+	retryJob,
+	takeKey,
+} from "../stores/jobs.ts";
+import type { Database } from "../stores/postgres.ts";
+import { demandBytes, demandLength } from "./demand.ts";
+import { CANCEL_CHANNEL, type JobMessage, jobChannel } from "./job-channel.ts";
+import { gather } from "./turns.ts";
+
+/** Bytes of the arguments' JSON; characters of a key; jobs of a listing; how often a job is tried. */
+const limits = { arguments: 4 * 1_048_576, key: 255, listed: 200, attempts: 3 } as const;
+
+/** Jobs that may wait: a principal's, and all. */
+const room = { principal: 5_000, all: 100_000 } as const;
+
+/** Milliseconds. */
+const ms = {
+	/** For which the job is held back until what is said of it can be heard. */
+	hearing: 250,
+	/** Between two looks into the database while a job is waited for: what was said of its end may have been lost. */
+	look: 1_000,
+	/** For which figures are kept. */
+	figures: 2_000,
+} as const;
+
+/** Jobs committed together; that wait for it at most. */
+const perWorker = { together: 128, waiting: 5_000 } as const;
+
+export interface JobParts {
+	readonly database: Database;
+	readonly queue: JobQueue;
+	/** In the state group. */
+	readonly redis: Redis;
+	readonly channels: Channels;
+	readonly onProblem: (what: string, error: unknown) => void;
+}
+
+/** A new job that waits for its transaction. */
+interface Asked {
+	readonly job: NewJob;
+	done(createdAt: number): void;
+	failed(error: unknown): void;
+}
+
+export function jobService({ database, queue, redis, channels, onProblem }: JobParts): JobService {
+	const insert = gather<Asked>(perWorker, async (_, asked) => {
+		const principals = [...new Set(asked.map(({ job }) => job.principal))];
+		try {
+			const at = await database.write(principals, (client) => insertJobs(client, jobsOf(asked)));
+			for (const { done } of asked) done(at);
+		} catch (error) {
+			for (const { failed } of asked) failed(error);
+		}
+	});
+	const figures = kept(ms.figures, () => database.readPrimary((client) => queueFigures(client, room.principal)));
+
+	/** Commits it. Whether the queue takes it is of no matter: job workers look for what the queue has lost. */
+	async function commit(principal: Principal, request: JobRequest, id: string): Promise<Job> {
+		const job = newJob(principal, request, id);
+		await demandRoom(principal);
+		if (request.idempotencyKey === undefined) {
+			const createdAt = await new Promise<number>((done, failed) => insert("jobs", { job, done, failed }));
+			return fresh(job, request, createdAt);
+		}
+		const key = { workspace: principal.workspace, principal: principal.id, key: request.idempotencyKey, job: id, request: digestOf(job) };
+		const { same, found } = await database.write([principal.id], async (client) => {
+			const taken = await takeKey(client, key);
+			if (taken.job === id) await insertJobs(client, [job]);
+			return { ...taken, found: await findJob(client, principal.workspace, principal.id, taken.job) };
+		});
+		if (!same) throw new ServiceError("CONFLICT", "this idempotency key stands for another request");
+		return viewOf(demandJob(found));
+	}
+
+	async function demandRoom(principal: Principal): Promise<void> {
+		// Where they cannot be had the job cannot be committed either, and that is what is told.
+		const now = await figures().catch(() => null);
+		if (now === null) return;
+		if (now.queued >= room.all) throw new ServiceError("UNAVAILABLE", "too many jobs wait; try again later", 5);
+		if (now.full.includes(`${principal.workspace}\n${principal.id}`)) {
+			throw new ServiceError("RATE_LIMITED", `${room.principal} of your jobs wait already; try again when some are done`, 5);
+		}
+	}
+
+	async function enqueue(delivery: Delivery): Promise<void> {
+		await queue.add([delivery]).catch((error: unknown) => onProblem("a job waits to be found: the queue did not take it", error));
+	}
+
+	async function find(principal: Principal, id: string): Promise<JobRecord> {
+		demandId(id);
+		return demandJob(await database.readPrimary((client) => findJob(client, principal.workspace, principal.id, id)));
+	}
+
+	/** Until it is over, or `giveUp` is aborted. */
+	async function follow(principal: Principal, job: Job, ears: Ears, giveUp: AbortSignal): Promise<Job> {
+		let now = job;
+		while (!isOver(now) && !giveUp.aborted) {
+			await ears.over(ms.look, giveUp);
+			if (giveUp.aborted && !ears.isOver) break;
+			try {
+				now = viewOf(await find(principal, job.id));
+			} catch (error) {
+				if (error instanceof ServiceError && error.code !== "UNAVAILABLE") throw error;
+				onProblem("a job cannot be looked at", error);
+			}
+		}
+		return now;
+	}
+
+	return {
+		async submit(principal, request) {
+			const id = uuidv7();
+			const job = await commit(principal, request, id);
+			if (job.id === id) await enqueue(deliveryOf(job));
+			return job;
+		},
+
+		async run(principal, request, { ms: patience, signal, listener, begun }) {
+			const id = uuidv7();
+			let ears = listen(channels, id, listener);
+			const giveUp = deadline(patience, signal);
+			try {
+				const job = await commit(principal, request, id);
+				begun?.(job);
+				if (job.id === id) {
+					await ears.ready(ms.hearing);
+					await enqueue(deliveryOf(job));
+				} else {
+					ears.stop();
+					ears = listen(channels, job.id, listener);
+				}
+				return await follow(principal, job, ears, giveUp);
+			} finally {
+				ears.stop();
+			}
+		},
+
+		async wait(principal, id, { ms: patience, signal, listener }) {
+			const giveUp = deadline(patience, signal);
+			demandId(id);
+			const ears = listen(channels, id, listener);
+			try {
+				await ears.ready(ms.hearing);
+				return await follow(principal, viewOf(await find(principal, id)), ears, giveUp);
+			} finally {
+				ears.stop();
+			}
+		},
+
+		async get(principal, id) {
+			demandId(id);
+			return viewOf(demandJob(await database.read(principal.id, (client) => findJob(client, principal.workspace, principal.id, id))));
+		},
+
+		async list(principal, { state, limit, before }) {
+			if (before !== undefined && !isUuid(before)) throw new ServiceError("INVALID", "before is the id of a job");
+			const query = { state: state ?? null, before: before ?? null, limit: Math.min(limit, limits.listed) };
+			const found = await database.read(principal.id, (client) => listJobs(client, principal.workspace, principal.id, query));
+			return found.map(viewOf);
+		},
+
+		async cancel(principal, id) {
+			demandId(id);
+			const job = demandJob(await database.write([principal.id], (client) => cancelJob(client, principal.workspace, principal.id, id)));
+			// Its worker finds out by itself a little later where this is lost.
+			if (job.state === "active") await redis.publish(CANCEL_CHANNEL, id).catch(() => {});
+			if (job.state === "cancelled") await redis.publish(jobChannel(id), OVER).catch(() => {});
+			return viewOf(job);
+		},
+
+		async retry(principal, id) {
+			demandId(id);
+			const delivery = await database.write([principal.id], (client) => retryJob(client, principal.workspace, principal.id, id));
+			const job = await find(principal, id);
+			if (delivery === undefined)
+				throw new ServiceError("CONFLICT", `job ${id} is ${job.state}: only one that is dead or failed can be retried`);
+			await enqueue(delivery);
+			return viewOf(job);
+		},
+
+		async figures() {
+			const { queued, active, dead, oldestSeconds } = await figures();
+			return { queued, active, dead, oldestSeconds };
+		},
+	};
+}
+
+const OVER = JSON.stringify({ kind: "over" } satisfies JobMessage);
+
+/** What is said of one job. */
+interface Ears {
+	/** Resolves when it can be heard, or it takes too long. */
+	ready(patienceMs: number): Promise<void>;
+	/** Resolves when the job was said to be over, the time is up, or `giveUp` is aborted. */
+	over(patienceMs: number, giveUp: AbortSignal): Promise<void>;
+	readonly isOver: boolean;
+	stop(): void;
+}
+
+function listen(channels: Channels, id: string, listener: JobListener | undefined): Ears {
+	const over = Promise.withResolvers<void>();
+	let isOver = false;
+	const listening: Listening = channels.listen(jobChannel(id), (text) => {
+		const said = JSON.parse(text) as JobMessage;
+		if (said.kind === "progress") listener?.progress?.(said.percent, said.message);
+		else if (said.kind === "output") listener?.output?.(said.stream, said.data);
+		else {
+			isOver = true;
+			over.resolve();
+		}
+	});
+	return {
+		ready: (patienceMs) => soonest(listening.confirmed, patienceMs),
+		over: (patienceMs, giveUp) => soonest(over.promise, patienceMs, giveUp),
+		get isOver() {
+			return isOver;
+		},
+		stop: () => listening.stop(),
+	};
+}
+
+async function soonest(promise: Promise<void>, patienceMs: number, giveUp?: AbortSignal): Promise<void> {
+	const { promise: enough, resolve } = Promise.withResolvers<void>();
+	const timer = setTimeout(resolve, patienceMs);
+	giveUp?.addEventListener("abort", () => resolve(), { once: true });
+	if (giveUp?.aborted) resolve();
+	await Promise.race([promise, enough]);
+	clearTimeout(timer);
+}
+
+function deadline(patienceMs: number, signal: AbortSignal | undefined): AbortSignal {
+	const late = AbortSignal.timeout(patienceMs);
+	return signal === undefined ? late : AbortSignal.any([late, signal]);
+}
+
+function newJob(principal: Principal, request: JobRequest, id: string): NewJob {
+	const text = JSON.stringify(request.arguments);
+	if (Buffer.byteLength(text) > limits.arguments)
+		throw new ServiceError("INVALID", `the arguments have more than ${limits.arguments} bytes`);
+	demandBytes("tool", request.tool, 200);
+	if (request.idempotencyKey !== undefined) {
+		if (request.idempotencyKey === "") throw new ServiceError("INVALID", "the idempotency key is empty");
+		demandLength("the idempotency key", request.idempotencyKey, limits.key);
+	}
+	return {
+		id,
+		workspace: principal.workspace,
+		principal: principal.id,
+		roles: principal.roles,
+		tool: request.tool,
+		arguments: text,
+		priority: request.priority ?? "medium",
+		maxAttempts: limits.attempts,
+	};
+}
+
+function digestOf(job: NewJob): Buffer {
+	return createHash("sha256")
+		.update(JSON.stringify([job.tool, job.arguments, job.priority]))
+		.digest();
+}
+
+function jobsOf(asked: readonly Asked[]): NewJob[] {
+	return asked.map(({ job }) => job);
+}
+
+/** A job that nobody has begun. */
+function fresh({ id, tool, priority, maxAttempts }: NewJob, request: JobRequest, createdAt: number): Job {
+	return {
+		id,
+		tool,
+		arguments: request.arguments,
+		state: "queued",
+		priority,
+		attempts: 0,
+		maxAttempts,
+		progress: 0,
+		message: null,
+		result: null,
+		error: null,
+		createdAt,
+		startedAt: null,
+		endedAt: null,
+	};
+}
+
+function deliveryOf({ id, priority }: Job): Delivery {
+	return { id, deliveries: 1, rank: rankOf(priority), losses: 0 };
+}
+
+function viewOf(record: JobRecord): Job {
+	const { id, tool, arguments: args, state, priority, attempts, maxAttempts, progress, message, result, error } = record;
+	const { createdAt, startedAt, endedAt } = record;
+	return {
+		id,
+		tool,
+		arguments: args,
+		state,
+		priority,
+		attempts,
+		maxAttempts,
+		progress,
+		message,
+		result,
+		error,
+		createdAt,
+		startedAt,
+		endedAt,
+	};
+}
+
+/** Nothing more will become of it. */
+export function isOver({ state }: Pick<Job, "state">): boolean {
+	return state !== "queued" && state !== "active";
+}
+
+function demandId(id: string): void {
+	if (!isUuid(id)) throw noJob();
+}
+
+function demandJob(job: JobRecord | undefined): JobRecord {
+	if (job === undefined) throw noJob();
+	return job;
+}
+
+function noJob(): ServiceError {
+	return new ServiceError("NOT_FOUND", "there is no such job");
+}
+
+/** What was asked for last, for so long; one question at a time. */
+function kept(milliseconds: number, ask: () => Promise<QueueFigures>): () => Promise<QueueFigures> {
+	let answer: Promise<QueueFigures> | null = null;
+	let until = 0;
+	return () => {
+		if (answer === null || performance.now() >= until) {
+			until = performance.now() + milliseconds;
+			const asked = ask();
+			asked.catch(() => {
+				if (answer === asked) answer = null;
+			});
+			answer = asked;
+		}
+		return answer;
+	};
+}

@@ -1,0 +1,97 @@
+/** Jobs as they go: an edge that asks for them in the test's process, and job workers in processes of their own. */
+import path from "node:path";
+import { readJobsConfig } from "../../app/config.ts";
+import { type JobParts, openJobParts } from "../../app/lifecycle/job-parts.ts";
+import type { Job, Principal } from "../../app/model.ts";
+import { createLog } from "../../app/observe/log.ts";
+import { freePort } from "./daemon.ts";
+import {
+	type PostgresCluster,
+	type SentinelRedis,
+	type StandaloneRedis,
+	startPostgres,
+	startRedis,
+	startRedisWithSentinel,
+} from "./daemons.ts";
+import { ServerProcess, type Setting, settingOf, until } from "./server-process.ts";
+
+const entry = path.join(import.meta.dirname, "job-worker.ts");
+
+export interface JobsRig {
+	readonly postgres: PostgresCluster;
+	readonly redis: SentinelRedis | null;
+	readonly setting: Setting;
+	/** As a worker of the API has it. */
+	readonly edge: JobParts;
+	worker(environment?: Readonly<Record<string, string>>): Promise<ServerProcess>;
+	stop(): Promise<void>;
+}
+
+/** @param options `sentinel`: a group of Redis that can fail over; `standby`: a PostgreSQL that can */
+export async function startJobsRig(
+	options: { sentinel?: boolean; standby?: boolean; settings?: Record<string, string> } = {},
+): Promise<JobsRig> {
+	const persistent = { appendonly: "yes", appendfsync: "everysec", ...options.settings };
+	const [postgres, state, cache] = await Promise.all([
+		startPostgres({ standby: options.standby ?? false }),
+		options.sentinel ? startRedisWithSentinel({ settings: persistent }) : startRedis(persistent),
+		startRedis(),
+	]);
+	const sentinel = "sentinels" in state ? (state as SentinelRedis) : null;
+	const url = sentinel?.url ?? `${(state as StandaloneRedis).host}:${(state as StandaloneRedis).port}`;
+	const setting = settingOf(postgres, url, cache);
+	const processes: ServerProcess[] = [];
+	const migration = new ServerProcess("migrate", setting.environment);
+	if ((await migration.exited) !== 0) throw new Error(migration.output);
+	const config = readJobsConfig({ ...setting.environment, PORT: "3999", LOG_LEVEL: "silent" });
+	const edge = openJobParts(config, createLog({ level: "silent" }, "edge", "test").log, "jobs");
+	return {
+		postgres,
+		redis: sentinel,
+		setting,
+		edge,
+		async worker(environment = {}) {
+			const port = await freePort([0, 1_000]);
+			const worker = new ServerProcess(
+				"jobs",
+				{ ...setting.environment, PORT: String(port), LOG_LEVEL: "warn", ...environment },
+				undefined,
+				entry,
+			);
+			processes.push(worker);
+			return await worker.ready(port);
+		},
+		async stop() {
+			await Promise.all(processes.map((process) => process.kill()));
+			await edge.close();
+			setting.remove();
+			await Promise.all([postgres.stop(), state.stop(), cache.stop()]);
+		},
+	};
+}
+
+export function user(name: string, workspace = "team"): Principal {
+	return { id: `token:${name}`, roles: ["member"], workspace, expiresAt: null, credentialId: name };
+}
+
+/** Waits until all of them are over, and returns them. */
+export async function over(
+	edge: JobParts,
+	principal: Principal,
+	ids: readonly string[],
+	milliseconds = 120_000,
+): Promise<Map<string, Job>> {
+	const ended = new Map<string, Job>();
+	await until(
+		async () => {
+			for (const id of ids.filter((each) => !ended.has(each))) {
+				const job = await edge.services.jobs.get(principal, id);
+				if (job.state !== "queued" && job.state !== "active") ended.set(id, job);
+			}
+			return ended.size === ids.length;
+		},
+		() => `${ids.length - ended.size} of ${ids.length} jobs to end`,
+		milliseconds,
+	);
+	return ended;
+}
