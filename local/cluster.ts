@@ -141,6 +141,11 @@ export class LocalCluster {
 
 	async reload(tell: Tell): Promise<void> {
 		await reloadNodes(this, tell);
+		// One after another: what one has begun and cannot end, the others go on with.
+		for (const service of this.#topology.services.filter(({ role }) => role === "jobs")) {
+			await this.supervisor.stop([service.name], tell);
+			await this.supervisor.start([service], tell);
+		}
 	}
 
 	async failover(what: "redis" | "postgres", tell: Tell): Promise<{ readonly ms: number }> {

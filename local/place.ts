@@ -57,6 +57,11 @@ export function nodeAddress(http: number, node: number): string {
 	return `127.0.${1 + ((http - contract.native.http + 251 * 256) % 251)}.${node}`;
 }
 
+/** A job worker's address, in the block of the nodes' and beyond them. */
+export function jobWorkerAddress(http: number, worker: number): string {
+	return nodeAddress(http, 100 + worker);
+}
+
 /** Files and folders below the topology's one folder. */
 export function layout(folder: string) {
 	const at = (...parts: string[]) => path.join(folder, ...parts);

@@ -15,6 +15,9 @@ const whole = (min: number, max: number) =>
 /** Nodes at most, as in the cluster. */
 export const MOST_NODES = 20;
 
+/** Job workers at most, as in the cluster. */
+export const MOST_JOB_WORKERS = 40;
+
 const environment = z
 	.string()
 	.regex(/^([A-Z][A-Z0-9_]*=[^,]*)(,[A-Z][A-Z0-9_]*=[^,]*)*$/, { error: "NAME=VALUE, several separated by commas" })
@@ -27,6 +30,8 @@ const shape = {
 	nodes: whole(1, MOST_NODES).default(3),
 	/** Workers a node; null for what the stack has. */
 	workers: whole(workersPerPod.min, workersPerPod.max).nullable().default(null),
+	/** Job workers, a process each; null for what the stack has at least. */
+	jobWorkers: whole(1, MOST_JOB_WORKERS).nullable().default(null),
 	/** Where HTTP and Socket.IO are; every other port follows from it. */
 	port: whole(1024, 50_000).default(3001),
 	/** WebSockets to make room for at the load balancer; null for what the stack has. */
@@ -49,6 +54,11 @@ export type LocalSettings = z.output<typeof schema>;
 /** Workers of a node: as told, else what the stack puts on one. */
 export function workersOf({ workers }: LocalSettings, { app }: StackConfig): number {
 	return workers ?? Math.min(workersPerPod.max, app.podsPerNode * app.workersPerPod);
+}
+
+/** Job workers: as told, else as many as the stack has when there is little to do. */
+export function jobWorkersOf({ jobWorkers }: LocalSettings, { jobs }: StackConfig): number {
+	return jobWorkers ?? jobs.minPods;
 }
 
 /** WebSockets to make room for: as told, else what the stack has. */
@@ -78,6 +88,7 @@ function allowedFor(setting: string): string | undefined {
 	return {
 		nodes: `a whole number from 1 to ${MOST_NODES}`,
 		workers: `a whole number from ${workersPerPod.min} to ${workersPerPod.max}`,
+		jobWorkers: `a whole number from 1 to ${MOST_JOB_WORKERS}`,
 		port: "a port from 1024 to 50000",
 		sockets: "a whole number from 100 to 200000",
 		traces: "the URL of an OTLP/HTTP receiver, such as http://127.0.0.1:4318",

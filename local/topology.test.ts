@@ -62,11 +62,19 @@ describe("the topology", () => {
 			  "node-1 <- redis-state-1 redis-state-2 sentinel redis-cache migrate",
 			  "node-2 <- redis-state-1 redis-state-2 sentinel redis-cache migrate",
 			  "node-3 <- redis-state-1 redis-state-2 sentinel redis-cache migrate",
+			  "jobs-1 <- redis-state-1 redis-state-2 sentinel redis-cache migrate",
 			  "haproxy-1 <- node-1 node-2 node-3",
 			  "alertmanager <-",
 			  "prometheus <-",
 			]
 		`);
+	});
+
+	it("has as many job workers as are asked for, each at an address of its own that is no node's", () => {
+		const { services, nodes } = plan({ jobWorkers: "3", nodes: "20" });
+		const workers = services.filter(({ role }) => role === "jobs").map(({ command }) => command.env?.POD_IP);
+		expect(workers).toEqual(["127.0.1.101", "127.0.1.102", "127.0.1.103"]);
+		expect(nodes.map(({ address }) => address)).not.toEqual(expect.arrayContaining(workers));
 	});
 
 	it("starts nothing before what it needs, whatever is asked for", () => {

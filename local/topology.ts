@@ -2,20 +2,20 @@
  * The stack's topology as processes of this machine. Pure: settings and facts go in, services come out, nothing is started.
  *
  * redis-state-1, redis-state-2 <- sentinel   redis-cache   postgres-primary <- postgres-standby, postgres-replica-N <- migrate
- * all of them <- node-N; haproxy-N, prometheus and alertmanager need nobody
+ * all of them <- node-N, jobs-N; haproxy-N, prometheus and alertmanager need nobody
  */
 import { env } from "../app/contract.ts";
 import type { StackConfig } from "../stacks/config.ts";
 import { DATABASE, DRAIN_SECONDS, REDIS_GROUP, serverEnvironment } from "./environment.ts";
-import { type Layout, nodeAddress, type Ports, replicaPorts } from "./place.ts";
+import { jobWorkerAddress, type Layout, nodeAddress, type Ports, replicaPorts } from "./place.ts";
 import type { Secrets } from "./secrets.ts";
 import { haproxyProcesses, haproxyService } from "./services/haproxy.ts";
 import { postgresService } from "./services/postgres.ts";
 import { alertmanagerService, prometheusService } from "./services/prometheus.ts";
 import { CACHE_SETTINGS, redisService, STATE_SETTINGS, sentinelService } from "./services/redis.ts";
-import { type Environment, migrateService, nodeService } from "./services/server.ts";
+import { type Environment, jobWorkerService, migrateService, nodeService } from "./services/server.ts";
 import type { Service, User } from "./services/service.ts";
-import { type LocalSettings, MOST_NODES, socketsOf, workersOf } from "./settings.ts";
+import { jobWorkersOf, type LocalSettings, MOST_NODES, socketsOf, workersOf } from "./settings.ts";
 
 /** What the machine has. */
 export interface Machine {
@@ -74,7 +74,12 @@ export function topologyOf(ingredients: Ingredients): Topology {
 	});
 	const environment = serverEnvironment(ingredients);
 	const redis = redisServices(ingredients);
-	const postgres = postgresServices(ingredients, MOST_NODES * workersPerNode);
+	const jobWorkers = Array.from({ length: jobWorkersOf(settings, config) }, (_, index) => ({
+		name: `jobs-${index + 1}`,
+		address: jobWorkerAddress(ports.http, index + 1),
+	}));
+	// A job worker may have another process beside it.
+	const postgres = postgresServices(ingredients, MOST_NODES * workersPerNode + 2 * jobWorkers.length);
 	const migrate = migrateService(environment, postgres.map(nameOf));
 	const needed = [...redis.map(nameOf), migrate.name];
 	return {
@@ -92,8 +97,17 @@ export function topologyOf(ingredients: Ingredients): Topology {
 					environment: { ...environment, [env.podIp]: address, [env.workers]: String(workersPerNode), [env.pm2Home]: pm2Home },
 				}),
 			),
+			...jobWorkers.map(({ name, address }) =>
+				jobWorkerService({
+					name,
+					address,
+					drainSeconds: DRAIN_SECONDS,
+					after: needed,
+					environment: { ...environment, [env.podIp]: address, [env.jobConcurrency]: String(config.jobs.concurrency) },
+				}),
+			),
 			...haproxyServices(ingredients, nodes, workersPerNode),
-			...watchers(ingredients, nodes, workersPerNode),
+			...watchers(ingredients, nodes, workersPerNode, jobWorkers),
 		],
 		nodes,
 		workersPerNode,
@@ -197,7 +211,12 @@ function haproxyServices(
 	);
 }
 
-function watchers(ingredients: Ingredients, nodes: readonly LocalNode[], workersPerNode: number): Service[] {
+function watchers(
+	ingredients: Ingredients,
+	nodes: readonly LocalNode[],
+	workersPerNode: number,
+	jobWorkers: readonly { readonly name: string; readonly address: string }[],
+): Service[] {
 	const { config, settings, machine, layout, ports } = ingredients;
 	const { prometheus, alertmanager } = machine.programs;
 	const { count } = haproxyProcesses(socketsOf(settings, config), machine.openFiles);
@@ -215,6 +234,7 @@ function watchers(ingredients: Ingredients, nodes: readonly LocalNode[], workers
 						alertmanagerPort: alertmanager === null ? null : ports.alertmanager,
 						nodes,
 						workersPerNode,
+						jobWorkers,
 						haproxyPorts: Array.from({ length: count }, (_, index) => ports.haproxyAdmin(index)),
 					}),
 				]),

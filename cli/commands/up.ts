@@ -11,6 +11,7 @@ import { loadConfig } from "../run-stack.ts";
 const settingOptions = {
 	nodes: { type: "string", value: "N", summary: "nodes, each a PM2 daemon with its workers: 1 to 20 (3)" },
 	workers: { type: "string", value: "N", summary: "workers a node: 1 to 8 (as the stack has it)" },
+	"job-workers": { type: "string", value: "N", summary: "job workers: 1 to 40 (as many as the stack has at least)" },
 	port: { type: "string", value: "PORT", summary: "port of HTTP and Socket.IO; all others follow from it (3001)" },
 	sockets: { type: "string", value: "N", summary: "WebSockets to make room for at the load balancer (as the stack has it)" },
 	"legacy-open": { type: "boolean", summary: "let the original's clients in, which have no token" },

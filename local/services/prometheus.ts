@@ -11,6 +11,7 @@ export interface PrometheusPlan {
 	readonly alertmanagerPort: number | null;
 	readonly nodes: readonly { readonly name: string; readonly address: string }[];
 	readonly workersPerNode: number;
+	readonly jobWorkers: readonly { readonly name: string; readonly address: string }[];
 	readonly haproxyPorts: readonly number[];
 }
 
@@ -60,11 +61,15 @@ function configuration({ alertmanagerPort, port }: PrometheusPlan, targets: stri
 	return `${JSON.stringify(config, null, 2)}\n`;
 }
 
-function targetsOf({ nodes, workersPerNode, haproxyPorts }: PrometheusPlan) {
+function targetsOf({ nodes, workersPerNode, jobWorkers, haproxyPorts }: PrometheusPlan) {
 	return [
 		...nodes.map(({ name, address }) => ({
 			labels: { component: "server", node: name },
 			targets: workerPorts(workersPerNode).map((port) => `${address}:${port + ports.metricsOffset}`),
+		})),
+		...jobWorkers.map(({ name, address }) => ({
+			labels: { component: "jobs", node: name },
+			targets: [`${address}:${ports.pod + ports.metricsOffset}`],
 		})),
 		{ labels: { component: "haproxy" }, targets: haproxyPorts.map((port) => `${HOST}:${port}`) },
 	];

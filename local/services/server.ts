@@ -28,6 +28,29 @@ export function migrateService(environment: Environment, after: readonly string[
 	};
 }
 
+export interface JobWorkerPlan {
+	readonly name: string;
+	readonly address: string;
+	readonly environment: Environment;
+	readonly drainSeconds: number;
+	readonly after: readonly string[];
+}
+
+/** A job worker: one process, as in its pod. */
+export function jobWorkerService({ name, address, environment, drainSeconds, after }: JobWorkerPlan): Service {
+	return {
+		...plainService,
+		name,
+		role: "jobs",
+		after,
+		command: serverCommand("jobs", environment),
+		stop: { signal: "SIGTERM", graceMs: (drainSeconds + 10) * 1_000 },
+		startMs: 60_000,
+		ready: async () => (await askHttp(address, ports.pod, paths.ready)).status === 200,
+		inspect: async () => ({ address }),
+	};
+}
+
 export interface NodePlan {
 	readonly name: string;
 	readonly address: string;
