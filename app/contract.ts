@@ -82,6 +82,10 @@ export const env = {
 	/** When a worker closes a silent connection: longer than whatever is in front of it. */
 	keepAliveSeconds: "KEEP_ALIVE_SECONDS",
 	terminals: "TERMINALS",
+	/** Folder for the homes of terminals' shells. */
+	terminalHomes: "TERMINAL_HOMES",
+	/** The first of a thousand user ids for shells, where their host is root. */
+	terminalFirstUid: "TERMINAL_FIRST_UID",
 	secretsDir: "SECRETS_DIR",
 	redisState: "REDIS_STATE",
 	redisCache: "REDIS_CACHE",

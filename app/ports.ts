@@ -19,6 +19,7 @@ import type {
 	Task,
 	TaskPriority,
 } from "./model.ts";
+import type { TerminalDescription, TerminalEnd, TerminalSize } from "./terminals/messages.ts";
 
 export type ServiceErrorCode =
 	/** 400: the request makes no sense. */
@@ -303,6 +304,44 @@ export interface ToolCatalogue {
 	faults(tool: ToolDescription, args: unknown): string[];
 }
 
+/** Told what a terminal does; must not throw. */
+export interface TerminalListener {
+	/** In order, none twice. `offset`: where it begins in all of the terminal's output, counted in UTF-16 units. */
+	output(offset: number, data: string): void;
+	/** What lay between two positions is not kept any more. */
+	skipped(from: number, to: number): void;
+	/** After the last output. It is detached then. */
+	ended(end: TerminalEnd): void;
+}
+
+/** One client's connection to a terminal. */
+export interface Terminal {
+	readonly sessionId: string;
+	readonly description: TerminalDescription;
+	/** Where its output goes on. */
+	readonly offset: number;
+	/** The client has everything up to here, and can take more: none comes before this is said for the first time. */
+	follow(offset: number): void;
+	input(data: string): Promise<void>;
+	resize(size: TerminalSize): Promise<void>;
+	/** Ends the terminal itself. */
+	end(): Promise<void>;
+	/** Leaves the terminal running, for a while. */
+	detach(): void;
+}
+
+/** Shells on terminal hosts. A terminal is its principal's alone: for everybody else there is none (NOT_FOUND). */
+export interface TerminalService {
+	/**
+	 * @throws ServiceError NOT_IMPLEMENTED where there are no terminals, FORBIDDEN for clients without a credential,
+	 *   RATE_LIMITED where there are too many already, UNAVAILABLE where no host has room
+	 */
+	create(principal: Principal, settings: TerminalSize & { readonly cwd: string | null }, listener: TerminalListener): Promise<Terminal>;
+	/** @param offset what is there already; null for all that is kept */
+	attach(principal: Principal, sessionId: string, offset: number | null, listener: TerminalListener): Promise<Terminal>;
+	list(principal: Principal): Promise<TerminalDescription[]>;
+}
+
 export interface Services {
 	readonly swarm: SwarmService;
 	readonly agents: AgentService;
@@ -316,4 +355,5 @@ export interface Services {
 	readonly health: HealthService;
 	readonly jobs: JobService;
 	readonly tools: ToolCatalogue;
+	readonly terminals: TerminalService;
 }

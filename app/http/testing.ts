@@ -62,6 +62,10 @@ function absent(): never {
 	throw new ServiceError("NOT_IMPLEMENTED", "Not part of these services.");
 }
 
+function absent(): never {
+	throw new ServiceError("NOT_IMPLEMENTED", "Not part of these services.");
+}
+
 /** Services whose dependencies a test can take away. */
 export interface TestServices extends Services {
 	readonly jobs: TestJobs;
@@ -123,6 +127,7 @@ export function inMemoryServices(): TestServices {
 		identity: identityService(),
 		cache,
 		limits: limitService(),
+		terminals: { create: absent, attach: absent, list: async () => [] },
 		terminals: { create: absent, attach: absent, list: async () => [] },
 		jobs: inMemoryJobs(),
 		tools: inMemoryTools(),

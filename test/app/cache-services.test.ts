@@ -10,6 +10,7 @@ const settings = {
 	cache: { memoryBytes: 10_000_000, largestBytes: 1_000_000 },
 	sessions: { idleMs: 60_000, longestMs: 600_000 },
 	limits: { workers: 2 },
+	terminals: null,
 };
 
 describe.skipIf(missing)(`the services of several workers${missing ? `: ${missing}` : ""}`, () => {

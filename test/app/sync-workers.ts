@@ -38,6 +38,7 @@ export async function startSyncWorker(
 			cache: { memoryBytes: 1_000_000, largestBytes: 100_000 },
 			sessions: { idleMs: 60_000, longestMs: 600_000 },
 			limits: { workers: 3 },
+			terminals: null,
 		},
 	);
 	const redis = connectRedis(state, "worker");

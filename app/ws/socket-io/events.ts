@@ -5,6 +5,7 @@ import { ServiceError, type Services } from "../../ports.ts";
 import { ownerOf } from "../gate.ts";
 import type { SocketObserver, SocketSettings } from "../settings.ts";
 import { entityRoom, type RoomKind, workspaceRoom } from "./rooms.ts";
+import { hearTerminals, terminalEventNames } from "./terminals.ts";
 
 /** Who sent an event, and what it may reach. */
 export interface Caller {
@@ -17,6 +18,7 @@ export interface Caller {
 
 /** Hears every event of the contract from a socket that has come in. What fails is answered with `error {message, error, timestamp}`. */
 export function listen(caller: Caller): void {
+	hearTerminals(caller);
 	for (const [name, { schema, handle }] of Object.entries(events)) {
 		caller.socket.on(name, (payload: unknown) => {
 			const read = schema.safeParse(payload ?? {});
@@ -136,25 +138,15 @@ const events: Record<string, Event> = {
 	}),
 	"action:run-mastra-agent": event(anything, notHere),
 	"action:run-mastra-workflow": event(anything, notHere),
-	"terminal:create": event(anything, noTerminal),
-	"terminal:input": event(anything, noTerminal),
-	"terminal:resize": event(anything, noTerminal),
-	"terminal-resize": event(anything, noTerminal),
-	"terminal:command": event(anything, noTerminal),
-	"terminal:claude-flow": event(anything, noTerminal),
 };
 
 /** All that a client may send. */
-export const eventNames: readonly string[] = Object.keys(events);
+export const eventNames: readonly string[] = [...Object.keys(events), ...terminalEventNames];
 
 const NOT_HERE = "Not part of this build.";
 
 function notHere(): never {
 	throw new ServiceError("NOT_IMPLEMENTED", NOT_HERE);
-}
-
-function noTerminal({ socket }: Caller): void {
-	socket.emit("terminal:error", { sessionId: null, error: NOT_HERE });
 }
 
 async function subscribe(caller: Caller, kind: RoomKind, entityId: string): Promise<void> {
