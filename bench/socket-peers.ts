@@ -8,11 +8,24 @@ import type { Context } from "./context.ts";
 import { startProgram } from "./kit/child.ts";
 import { peerFile, peerPorts } from "./peers.ts";
 
-/** A Redis of the peers' own. */
-export async function startRedisPeer(): Promise<{ readonly port: number; readonly pid: number; stop(): Promise<void> }> {
+/** A Redis of the peers' own. @param durable with an append-only file, written once a second */
+export async function startRedisPeer({
+	durable = false,
+} = {}): Promise<{ readonly port: number; readonly pid: number; stop(): Promise<void> }> {
 	const port = peerPorts.redis;
 	const folder = mkdtempSync(path.join(tmpdir(), "af-bench-redis-"));
-	const server = startProgram("redis-server", ["--bind", "127.0.0.1", "--port", String(port), "--save", "", "--dir", folder]);
+	const server = startProgram("redis-server", [
+		"--bind",
+		"127.0.0.1",
+		"--port",
+		String(port),
+		"--save",
+		"",
+		"--appendonly",
+		durable ? "yes" : "no",
+		"--dir",
+		folder,
+	]);
 	const stop = async () => {
 		await server.stop();
 		rmSync(folder, { recursive: true, force: true });

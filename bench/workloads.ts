@@ -5,6 +5,7 @@ import { control } from "./workloads/control.ts";
 import { drops } from "./workloads/drops.ts";
 import { fanOut } from "./workloads/fan-out.ts";
 import { idleSockets } from "./workloads/idle-sockets.ts";
+import { jobs } from "./workloads/jobs.ts";
 import { latency } from "./workloads/latency.ts";
 import { manySockets } from "./workloads/many-sockets.ts";
 import { publicGet } from "./workloads/public-get.ts";
@@ -15,6 +16,7 @@ export const workloads: readonly Workload[] = [
 	publicGet,
 	authenticatedGet,
 	latency,
+	jobs,
 	idleSockets,
 	fanOut,
 	drops,

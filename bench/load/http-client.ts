@@ -96,6 +96,13 @@ export class HttpGenerator {
 	}
 }
 
+/** A POST of JSON as it goes over the wire. */
+export function postRequest(target: string, host: string, body: string, headers: Readonly<Record<string, string>> = {}): string {
+	const all = { host, accept: "application/json", ...headers, "content-length": Buffer.byteLength(body) };
+	const lines = Object.entries(all).map(([name, value]) => `${name}: ${value}\r\n`);
+	return `POST ${target} HTTP/1.1\r\n${lines.join("")}\r\n${body}`;
+}
+
 /** A GET as it goes over the wire. */
 export function getRequest(target: string, host: string, headers: Readonly<Record<string, string>> = {}): string {
 	const lines = Object.entries({ host, accept: "application/json", ...headers }).map(([name, value]) => `${name}: ${value}\r\n`);
