@@ -135,7 +135,12 @@ export const PUBLIC_NAMESPACE = "published";
  * kept for a principal has its name, encoded, in the last place but one: that is never an `@`.
  */
 export function publishedKey(workspace: string, key: string): string {
-	return `@published:${encodeURIComponent(workspace.toWellFormed())}:@:${encodeURIComponent(key.toWellFormed())}`;
+	return `${publishedPrefix(workspace)}@:${encodeURIComponent(key.toWellFormed())}`;
+}
+
+/** What the names of a workspace's published entries begin with. */
+export function publishedPrefix(workspace: string): string {
+	return `@published:${encodeURIComponent(workspace.toWellFormed())}:`;
 }
 
 /** The sequence of a workspace's events, the same for every worker. */

@@ -25,6 +25,7 @@ import { ReadCounts } from "./read-counts.ts";
 import { swarmService } from "./swarm.ts";
 import { taskService } from "./tasks.ts";
 import { type TerminalSettings, terminalService } from "./terminals.ts";
+import { type ToolServices, toolServices } from "./tool-services.ts";
 
 /** What the services of a worker work with. */
 export interface ServiceParts {
@@ -48,7 +49,9 @@ export interface ServiceSettings {
 export interface ServiceObserver extends EventObserver, CacheObserver, LimitObserver, IdentityObserver {}
 
 /** What a tool works with, for one attempt of its job: what it changes is changed once, however often the job is run. */
-export interface JobServices extends Pick<Services, "swarm" | "agents" | "tasks" | "activities" | "memory" | "cache" | "health" | "jobs"> {}
+export interface JobServices
+	extends Pick<Services, "swarm" | "agents" | "tasks" | "activities" | "memory" | "cache" | "health" | "jobs">,
+		ToolServices {}
 
 export interface RunningServices extends Services {
 	readonly channels: Channels;
@@ -128,7 +131,8 @@ export function createServices({ database, connect, observe }: ServiceParts, set
 		queue,
 		forAttempt(attempt) {
 			const { change: changeOnce, step } = once(database, change, attempt);
-			return { services: { ...changing(changeOnce), ...others }, step };
+			const forTools = toolServices({ database, cache, onProblem: observe.problem }, changeOnce);
+			return { services: { ...changing(changeOnce), ...others, ...forTools }, step };
 		},
 		async close() {
 			for (const service of [events, identity, limits, health, channels, terminals]) service.close();

@@ -103,6 +103,27 @@ export async function putDown(
 	return row;
 }
 
+/**
+ * What agents are at follows the tasks they have, the one they claimed last. One that is offline stays so.
+ *
+ * @returns those that said something else
+ */
+export async function alignWithTasks(client: Queryable, workspace: string): Promise<Agent[]> {
+	return await client.query<Agent>({
+		name: "agents-align",
+		text: `with claimed as (
+				select distinct on (assigned_agent) assigned_agent, id as task from tasks
+				where workspace = $1 and status = 'in_progress' order by assigned_agent, started_at desc, id
+			), due as (
+				select agents.id as agent, task, case when status = 'offline' then status when task is null then 'idle' else 'busy' end as due_status
+				from agents left join claimed on assigned_agent = agents.id where workspace = $1
+			)
+			update agents set current_task = task, status = due_status from due
+			where workspace = $1 and id = agent and (current_task, status) is distinct from (task, due_status) returning ${COLUMNS}`,
+		values: [workspace],
+	});
+}
+
 /** @returns whether there was one */
 export async function deleteAgent(client: Queryable, workspace: string, id: string): Promise<boolean> {
 	const gone = await client.query({

@@ -27,6 +27,19 @@ export async function putSwarm(client: Queryable, workspace: string, swarm: Omit
 	return row as Swarm;
 }
 
+export async function setTopology(client: Queryable, workspace: string, topology: string): Promise<Swarm> {
+	const [row] = await client.query<Swarm>({
+		name: "swarm-topology",
+		text: `update swarms set topology = $2 where workspace = $1 returning ${COLUMNS}`,
+		values: [workspace, topology],
+	});
+	return row as Swarm;
+}
+
+export async function deleteSwarm(client: Queryable, workspace: string): Promise<void> {
+	await client.query({ name: "swarm-delete", text: "delete from swarms where workspace = $1", values: [workspace] });
+}
+
 /** Rows that one statement deletes, to stay well within its time-out. */
 const BATCH = 10_000;
 

@@ -128,6 +128,17 @@ export async function claimsOf(client: Queryable, workspace: string, agentId: st
 	return rows.map(({ id }) => id);
 }
 
+/** Tasks that agents have who are not there any more. */
+export async function orphanedClaims(client: Queryable, workspace: string): Promise<string[]> {
+	const rows = await client.query<{ id: string }>({
+		name: "tasks-orphaned",
+		text: `select id from tasks where workspace = $1 and status = 'in_progress'
+			and not exists (select from agents where agents.workspace = $1 and agents.id = assigned_agent) order by id`,
+		values: [workspace],
+	});
+	return rows.map(({ id }) => id);
+}
+
 /** A claim of which nothing has been heard for too long: neither of the task nor of its agent. */
 export interface SilentClaim {
 	readonly workspace: string;
