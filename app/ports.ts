@@ -289,6 +289,21 @@ export interface JobFigures {
 	readonly oldestSeconds: number;
 }
 
+/**
+ * Which job stands behind a request of a conversation that goes on over many workers: for whichever is told that it is not
+ * wanted any more. All throw ServiceError UNAVAILABLE where that cannot be known.
+ */
+export interface CallRegistry {
+	/** @returns false where the request has been cancelled already */
+	begin(principal: Principal, conversation: string, request: string, jobId: string): Promise<boolean>;
+	/** @returns the job to cancel; null where there is none, or none yet: {@link begin} will say so */
+	cancel(principal: Principal, conversation: string, request: string): Promise<string | null>;
+	/** The request has its answer. */
+	end(principal: Principal, conversation: string, request: string): Promise<void>;
+	/** @returns the jobs of requests that have no answer yet */
+	close(principal: Principal, conversation: string): Promise<string[]>;
+}
+
 /** A tool as its callers see it. */
 export interface ToolDescription {
 	/** Without a prefix. */
@@ -360,5 +375,6 @@ export interface Services {
 	readonly health: HealthService;
 	readonly jobs: JobService;
 	readonly tools: ToolCatalogue;
+	readonly calls: CallRegistry;
 	readonly terminals: TerminalService;
 }

@@ -12,18 +12,21 @@ import { aliasEndpoints } from "./routes/aliases.ts";
 import { documentEndpoints } from "./routes/documents.ts";
 import { healthEndpoints } from "./routes/health.ts";
 import { hiveEndpoints } from "./routes/hive.ts";
+import { jobEndpoints } from "./routes/jobs.ts";
 import { mastraEndpoints } from "./routes/mastra.ts";
 import { mcpEndpoints } from "./routes/mcp.ts";
 import { memoryEndpoints } from "./routes/memory.ts";
 import { pageEndpoints } from "./routes/page.ts";
 import { publishedEndpoints } from "./routes/published.ts";
 import { sessionEndpoints } from "./routes/session.ts";
+import { streamableEndpoints } from "./routes/streamable.ts";
 import { syncEndpoints } from "./routes/sync.ts";
 import { systemEndpoints } from "./routes/system.ts";
 import { taskEndpoints } from "./routes/tasks.ts";
 import { handlerOf } from "./serve.ts";
 import { sessionCookies } from "./session-cookie.ts";
 import type { HttpObserver, HttpSettings } from "./settings.ts";
+import { WaitingRoom } from "./waiting.ts";
 
 /** How often connections are looked at that take too long, milliseconds. Node's own is 30 s, and time-outs are as late. */
 const CHECK_TIMEOUTS_MS = 1_000;
@@ -78,12 +81,22 @@ export function buildApp(services: Services, settings: HttpSettings, observe: Ht
 
 /** Every operation there is, in the order of the documentation, and the page, which is no part of the API. */
 function endpointsOf(services: Services, settings: HttpSettings, cookies: ReturnType<typeof sessionCookies>, edge: Edge): Endpoint[] {
+	const { stopping } = settings;
+	const waiting = new WaitingRoom();
 	const documented = [
 		...hiveEndpoints(services),
 		...taskEndpoints(services),
 		...memoryEndpoints(services),
 		...publishedEndpoints(services),
-		...mcpEndpoints(),
+		...mcpEndpoints(services, waiting, stopping),
+		...jobEndpoints(services, waiting, stopping),
+		...streamableEndpoints({
+			services,
+			origins: allowedOrigins(settings),
+			waiting,
+			stopping,
+			fault: (error, request) => edge.fault(error, request, null),
+		}),
 		...systemEndpoints(services, settings),
 		...aliasEndpoints(services),
 		...mastraEndpoints(),
@@ -103,7 +116,7 @@ function serve(app: FastifyInstance, endpoint: Endpoint, services: Services, edg
 		url: endpoint.path,
 		schema: sentAsBytes.has(endpoint.kind) ? {} : { response: { 200: answerSchema(endpoint.answer) } },
 		onRequest: edge.enter(endpoint),
-		onResponse: edge.leave(endpoint.path),
+		onResponse: edge.leave(endpoint),
 		errorHandler: edge.fail(endpoint),
 		handler: handlerOf(endpoint, services.cache, edge),
 	});

@@ -35,7 +35,7 @@ describe("who is asking", () => {
 			expect(open, `${method} ${url}`).toBe(["health", "documents", "session", "published"].includes(tag));
 			if (open) continue;
 			expect(answer.headers["www-authenticate"]).toBe("Bearer");
-			expect(answer.json().error).toBe("A valid token or session is needed");
+			expect(answer.json().message).toMatch(/: A valid token or session is needed$/);
 		}
 	});
 
@@ -242,7 +242,7 @@ describe("hosts and origins", () => {
 		expect(answer.headers).toMatchObject({
 			"access-control-allow-origin": OURS,
 			"access-control-allow-credentials": "true",
-			"access-control-expose-headers": "ETag, Retry-After, X-Request-Id",
+			"access-control-expose-headers": "ETag, Location, Mcp-Session-Id, Preference-Applied, Retry-After, X-Request-Id",
 			vary: "Origin",
 		});
 		for (const origin of [FOREIGN, "null", `${OURS}/`, "http://localhost:51730", "https://localhost:5173"]) {
@@ -265,7 +265,8 @@ describe("hosts and origins", () => {
 			expect(answer.headers).toMatchObject({
 				"access-control-allow-origin": OURS,
 				"access-control-allow-methods": "GET, POST, PUT, DELETE, OPTIONS",
-				"access-control-allow-headers": "Content-Type, Authorization, If-None-Match",
+				"access-control-allow-headers":
+					"Content-Type, Authorization, If-None-Match, Idempotency-Key, Prefer, Mcp-Session-Id, Mcp-Protocol-Version, Last-Event-ID",
 			});
 		}
 		const foreign = await anyone("OPTIONS", "/api/hive/tasks/x", undefined, { ...preflight, origin: FOREIGN });

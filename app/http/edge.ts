@@ -20,6 +20,8 @@ declare module "fastify" {
 /** Label of everything that no endpoint is for. */
 export const UNMATCHED = "unmatched";
 
+const unmatched = { path: UNMATCHED, waits: false };
+
 /** The level of load from which an endpoint is not served. */
 const shedFrom: Readonly<Record<EndpointKind, number>> = {
 	public: 1,
@@ -66,6 +68,17 @@ const headers: Readonly<Record<EndpointKind, Readonly<Record<string, string>>>> 
 	completion: unkept,
 	health: unkept,
 };
+
+const ALLOWED_HEADERS = [
+	"Content-Type",
+	"Authorization",
+	"If-None-Match",
+	"Idempotency-Key",
+	"Prefer",
+	"Mcp-Session-Id",
+	"Mcp-Protocol-Version",
+	"Last-Event-ID",
+].join(", ");
 
 const HSTS = "max-age=31536000";
 
@@ -118,10 +131,10 @@ export class Edge {
 	}
 
 	/** After the answer. */
-	leave(path: string): Hook {
+	leave({ path, waits }: Pick<Endpoint, "path" | "waits">): Hook {
 		const { observe } = this.#parts;
 		return (request, reply, done) => {
-			observe.answered(request.raw, path, reply.statusCode, (performance.now() - request.startedAt) / 1_000);
+			observe.answered(request.raw, path, reply.raw.statusCode, (performance.now() - request.startedAt) / 1_000, waits);
 			done();
 		};
 	}
@@ -141,14 +154,14 @@ export class Edge {
 		} catch (error) {
 			this.#answer(error, request, reply, null);
 		}
-		this.leave(UNMATCHED)(request, reply, () => {});
+		this.leave(unmatched)(request, reply, () => {});
 	}
 
 	/** Answers what the router could not even look for. */
 	unroutable(error: unknown, request: FastifyRequest, reply: FastifyReply): void {
 		this.#begin(request, reply, "read");
 		this.#answer(error, request, reply, null);
-		this.leave(UNMATCHED)(request, reply, () => {});
+		this.leave(unmatched)(request, reply, () => {});
 	}
 
 	/** @throws HttpError 503 where the worker is so busy that traffic of this level is refused */
@@ -186,7 +199,7 @@ export class Edge {
 		if (!origins.isAllowed(origin)) return;
 		reply.header("access-control-allow-origin", origin);
 		reply.header("access-control-allow-credentials", "true");
-		reply.header("access-control-expose-headers", "ETag, Retry-After, X-Request-Id");
+		reply.header("access-control-expose-headers", "ETag, Location, Mcp-Session-Id, Preference-Applied, Retry-After, X-Request-Id");
 	}
 
 	#demandHost(request: FastifyRequest, path: string, kind: EndpointKind): void {
@@ -206,7 +219,7 @@ export class Edge {
 		const { origin } = request.raw.headers;
 		if (origin !== undefined && this.#parts.origins.isAllowed(origin)) {
 			reply.header("access-control-allow-methods", "GET, POST, PUT, DELETE, OPTIONS");
-			reply.header("access-control-allow-headers", "Content-Type, Authorization, If-None-Match");
+			reply.header("access-control-allow-headers", ALLOWED_HEADERS);
 			reply.header("access-control-max-age", "600");
 		}
 		reply.code(204).send();

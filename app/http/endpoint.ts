@@ -53,6 +53,8 @@ export interface Endpoint {
 	readonly otherAnswers: Readonly<Record<number, z.ZodType>>;
 	/** Fields that a failed call of this endpoint has beside those of every failure. */
 	readonly failureFields: (failure: Failure, body: unknown) => object;
+	/** The answer waits for what job workers do: how long it takes, and whether that succeeds, says nothing of this worker. */
+	readonly waits: boolean;
 	/** For `list`: under which name the answer is kept, without a colon. */
 	readonly keptAs: (query: unknown) => string;
 	readonly handle: (call: GuardedCall<unknown, unknown, unknown>) => unknown;
@@ -76,6 +78,7 @@ export interface EndpointDefinition<
 	readonly body?: Body;
 	readonly answer: Answer;
 	readonly otherAnswers?: Readonly<Record<number, z.ZodType>>;
+	readonly waits?: boolean;
 	readonly failureFields?: (failure: Failure, body: unknown) => object;
 	readonly keptAs?: (query: z.output<Query>) => string;
 	readonly handle: (
@@ -106,6 +109,7 @@ export function endpoint<
 		answer,
 		otherAnswers: definition.otherAnswers ?? {},
 		failureFields: definition.failureFields ?? (() => ({})),
+		waits: definition.waits ?? false,
 		keptAs: (definition.keptAs as Endpoint["keptAs"] | undefined) ?? (() => path),
 		handle: definition.handle as Endpoint["handle"],
 	};

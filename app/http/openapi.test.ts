@@ -75,9 +75,23 @@ async function everyOperation(alice: Caller): Promise<{ method: string; template
 		await call("GET", url);
 	for (const url of ["tools", "status"]) await call("GET", `/api/mcp/${url}`);
 	for (const url of ["execute", "validate"]) {
-		await call("POST", `/api/mcp/${url}`, { toolName: "t" });
+		for (const toolName of ["echo", "fail", "t"]) await call("POST", `/api/mcp/${url}`, { toolName, parameters: { text: "x" } });
 		await call("POST", `/api/mcp/${url}`, {});
 	}
+	const submitted = await call("POST", "/api/jobs", { tool: "fail", arguments: {}, priority: "high" });
+	const { id: job } = submitted.job as unknown as { id: string };
+	await call("POST", "/api/jobs", { tool: "t" });
+	await call("GET", "/api/jobs");
+	await call("GET", "/api/jobs/{jobId}", undefined, `/api/jobs/${job}`);
+	await call("DELETE", "/api/jobs/{jobId}", undefined, `/api/jobs/${job}`);
+	await call("POST", "/api/jobs/{jobId}/retry", undefined, `/api/jobs/${job}/retry`);
+	await call("GET", "/api/jobs/{jobId}/events", undefined, "/api/jobs/none/events");
+	await call("GET", "/api/mcp/stream/{jobId}", undefined, "/api/mcp/stream/none");
+	await call("POST", "/mcp", { jsonrpc: "2.0", id: 1, method: "ping" });
+	await call("POST", "/mcp", { jsonrpc: "2.0", id: 1, method: "nothing" });
+	await call("POST", "/mcp", []);
+	await call("GET", "/mcp");
+	await call("DELETE", "/mcp");
 	await call("POST", "/api/mcp/metrics", { tool: "t", metrics: {} });
 	for (const url of ["agents", "workflows", "tools"]) await call("GET", `/api/mastra/${url}`);
 	await call("POST", "/api/mastra/agents/{id}/run", {}, "/api/mastra/agents/a/run");

@@ -382,44 +382,6 @@ describe("the other server's paths", () => {
 });
 
 describe("what is not in this build", () => {
-	it("says so in the envelope of its clients", async () => {
-		const alice = await testApp().as("alice");
-		const executed = await alice("POST", "/api/mcp/execute", { toolName: "swarm_init", parameters: { topology: "mesh" } });
-		expect([executed.statusCode, executed.json()]).toEqual([
-			501,
-			{
-				success: false,
-				error: "This build has no MCP tools",
-				message: "POST /api/mcp/execute: This build has no MCP tools",
-				timestamp: expect.stringMatching(ISO),
-				executionTime: 0,
-				metadata: { toolName: "swarm_init", parameters: { topology: "mesh" }, timestamp: expect.stringMatching(ISO) },
-			},
-		]);
-		expect((await alice("GET", "/api/mcp/tools")).statusCode).toBe(501);
-		const validated = await alice("POST", "/api/mcp/validate", { toolName: "swarm_init" });
-		expect([validated.statusCode, validated.json()]).toMatchObject([
-			501,
-			{ valid: false, errors: ["This build has no MCP tools"], success: false },
-		]);
-		expect((await alice("POST", "/api/mcp/execute", {})).json()).toMatchObject({
-			success: false,
-			executionTime: 0,
-			metadata: { toolName: null },
-		});
-		expect((await alice("POST", "/api/mcp/execute", {})).statusCode).toBe(400);
-		expect((await alice("POST", "/api/mcp/validate", {})).json()).toMatchObject({
-			valid: false,
-			errors: [expect.stringMatching(/^toolName/)],
-		});
-		expect((await alice("GET", "/api/mcp/status")).json()).toEqual({
-			ready: false,
-			stats: { activeServers: 0, queuedTools: 0, executingTools: 0, totalExecutions: 0 },
-			timestamp: expect.stringMatching(ISO),
-		});
-		expect((await alice("POST", "/api/mcp/metrics", { tool: "t", metrics: { ms: 1 } })).json().message).toMatch(/keeps no metrics/);
-	});
-
 	it("calls Mastra not connected", async () => {
 		const alice = await testApp().as("alice");
 		for (const things of ["agents", "workflows", "tools"]) {

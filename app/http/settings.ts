@@ -52,6 +52,8 @@ export interface HttpSettings {
 	};
 	readonly load: LoadMonitor;
 	readonly state: () => WorkerState;
+	/** Aborted when the worker begins to go away: nobody is kept waiting from then on. */
+	readonly stopping: AbortSignal;
 	/** Open sockets of this worker, by protocol. */
 	readonly sockets: () => { readonly sync: number; readonly mcp: number };
 }
@@ -66,8 +68,12 @@ export interface HttpObserver {
 	 * costs nothing. The end is {@link answered}, with the same request.
 	 */
 	readonly begin: ((request: IncomingMessage, route: string, next: () => void) => void) | null;
-	/** An answer has been sent. */
-	answered(request: IncomingMessage, route: string, status: number, seconds: number): void;
+	/**
+	 * An answer has been sent.
+	 *
+	 * @param waited for what job workers did
+	 */
+	answered(request: IncomingMessage, route: string, status: number, seconds: number, waited: boolean): void;
 	refused(route: string, why: Refusal): void;
 	/** A fault of the server's. The client was told nothing of it. */
 	fault(error: unknown, where: { readonly method: string; readonly route: string; readonly requestId: string | null }): void;

@@ -4,7 +4,7 @@
  */
 import { createHash, randomBytes, randomUUID } from "node:crypto";
 import type { FastifyInstance } from "fastify";
-import { inMemoryJobs, inMemoryTools, type TestJobs } from "../mcp/jobs.fixture.ts";
+import { inMemoryCalls, inMemoryJobs, inMemoryTools, type TestJobs } from "../mcp/jobs.fixture.ts";
 import type { Activity, Agent, MemoryEntry, Principal, Role, Swarm, SyncEvent, Task } from "../model.ts";
 import {
 	type AgentService,
@@ -56,10 +56,6 @@ class Workspace {
 		this.note("task", `Task ${task.id} ${task.status}`, { entityType: "task", entityId: task.id, action, data: task });
 		return task;
 	}
-}
-
-function absent(): never {
-	throw new ServiceError("NOT_IMPLEMENTED", "Not part of these services.");
 }
 
 function absent(): never {
@@ -128,9 +124,9 @@ export function inMemoryServices(): TestServices {
 		cache,
 		limits: limitService(),
 		terminals: { create: absent, attach: absent, list: async () => [] },
-		terminals: { create: absent, attach: absent, list: async () => [] },
 		jobs: inMemoryJobs(),
 		tools: inMemoryTools(),
+		calls: inMemoryCalls(),
 		health: {
 			dependencies: () =>
 				Object.fromEntries(
@@ -438,6 +434,7 @@ export const testSettings: HttpSettings = {
 	},
 	load: { level: () => 0 },
 	state: () => "ready",
+	stopping: new AbortController().signal,
 	sockets: () => ({ sync: 0, mcp: 0 }),
 };
 

@@ -52,7 +52,10 @@ export function serviceSettings({ workers, claimSilenceMs }: Pick<WorkerConfig, 
 	};
 }
 
-export function httpSettings(config: WorkerConfig, parts: Pick<HttpSettings, "sessionKeys" | "load" | "state" | "sockets">): HttpSettings {
+export function httpSettings(
+	config: WorkerConfig,
+	parts: Pick<HttpSettings, "sessionKeys" | "load" | "state" | "stopping" | "sockets">,
+): HttpSettings {
 	const { version, publicOrigin, allowedHosts, allowedOrigins, legacyOpen, rates } = config;
 	return {
 		version,

@@ -1,5 +1,6 @@
 /** One worker: the server's parts, put together, from its start to its end. */
 import cluster from "node:cluster";
+import { setMaxListeners } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { FastifyInstance } from "fastify";
 import type { Redis } from "ioredis";
@@ -9,7 +10,7 @@ import { buildApp } from "../http/app.ts";
 import { legacyPrincipal } from "../http/authenticate.ts";
 import { addressOf, allowedOrigins } from "../http/origins.ts";
 import { sessionCookies } from "../http/session-cookie.ts";
-import type { WorkerState } from "../http/settings.ts";
+import type { HttpSettings, WorkerState } from "../http/settings.ts";
 import { createLog } from "../observe/log.ts";
 import { createMetrics } from "../observe/metrics.ts";
 import { databaseObserver, httpObserver, type Observing, problemsOf, serviceObserver, socketObserver } from "../observe/observers.ts";
@@ -60,10 +61,13 @@ export async function runWorker(environment: NodeJS.ProcessEnv): Promise<void> {
 	const observing: Observing = { log, metrics: createMetrics(), tracing };
 	const load = monitorLoad(config.shedDelayMs);
 	let phase: "starting" | "ready" | "draining" = "starting";
+	// Each who waits listens to it.
+	const stopping = new AbortController();
+	setMaxListeners(0, stopping.signal);
 	const state = (): WorkerState => (phase === "ready" && load.stalled ? "stalled" : phase);
 
 	const stores = openStores(config, observing);
-	const { app, sockets } = await buildEdge(config, observing, stores, { load, state });
+	const { app, sockets } = await buildEdge(config, observing, stores, { load, state, stopping: stopping.signal });
 	const drainHttp = drainable(app.server);
 	watch(observing, stores, sockets, load);
 	const releaseMetrics = serveMetrics(observing.metrics, config.address, config.metricsPort, log);
@@ -77,6 +81,7 @@ export async function runWorker(environment: NodeJS.ProcessEnv): Promise<void> {
 		last: flush,
 		async drain() {
 			phase = "draining";
+			stopping.abort();
 			stopChores();
 			releaseMetrics();
 			const moved = sockets.drain(Math.min(MOVE_MS, config.drainMs * MOVE_SHARE));
@@ -149,11 +154,11 @@ async function buildEdge(
 	config: WorkerConfig,
 	observing: Observing,
 	{ services, redis }: Stores,
-	{ load, state }: { load: LoadMonitor; state: () => WorkerState },
+	life: Pick<HttpSettings, "state" | "stopping"> & { readonly load: LoadMonitor },
 ): Promise<{ app: FastifyInstance; sockets: Sockets }> {
 	const problem = problemsOf("secrets", observing);
 	const keys = sessionKeys(config.secretsDir, (error) => problem("the session keys cannot be read again", error));
-	const settings = httpSettings(config, { sessionKeys: keys, load, state, sockets: () => sockets.counts() });
+	const settings = httpSettings(config, { ...life, sessionKeys: keys, sockets: () => sockets.counts() });
 	const app = buildApp(services, settings, httpObserver(observing));
 	await app.ready();
 	const sockets = attachSockets(
@@ -167,7 +172,7 @@ async function buildEdge(
 			sessionOf: sessionCookies(keys).sessionOf,
 			addressOf: (request) => addressOf(request, settings.trustProxy),
 			redis,
-			performance: () => performanceOf(load),
+			performance: () => performanceOf(life.load),
 			pingMs: config.pingMs,
 			pingTimeoutMs: seconds.pingTimeout * 1_000,
 			limits: socketLimits,

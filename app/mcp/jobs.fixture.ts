@@ -4,7 +4,7 @@
  */
 import { randomUUID } from "node:crypto";
 import type { Job, JobErrorCode, JobState, Principal } from "../model.ts";
-import { type JobListener, type JobService, ServiceError, type ToolCatalogue, type ToolDescription } from "../ports.ts";
+import { type CallRegistry, type JobListener, type JobService, ServiceError, type ToolCatalogue, type ToolDescription } from "../ports.ts";
 
 /** How often each call was made, and what a test decides. */
 export interface TestJobs extends JobService {
@@ -172,4 +172,31 @@ export function inMemoryJobs(): TestJobs {
 		},
 	};
 	return jobs;
+}
+
+export function inMemoryCalls(): CallRegistry {
+	const jobs = new Map<string, Map<string, string>>();
+	const cancelled = new Set<string>();
+	const keyOf = ({ workspace, id }: Principal, conversation: string) => JSON.stringify([workspace, id, conversation]);
+	return {
+		async begin(principal, conversation, request, jobId) {
+			const key = keyOf(principal, conversation);
+			jobs.set(key, (jobs.get(key) ?? new Map()).set(request, jobId));
+			return !cancelled.has(key + request);
+		},
+		async cancel(principal, conversation, request) {
+			const key = keyOf(principal, conversation);
+			cancelled.add(key + request);
+			return jobs.get(key)?.get(request) ?? null;
+		},
+		async end(principal, conversation, request) {
+			jobs.get(keyOf(principal, conversation))?.delete(request);
+		},
+		async close(principal, conversation) {
+			const key = keyOf(principal, conversation);
+			const left = [...(jobs.get(key)?.values() ?? [])];
+			jobs.delete(key);
+			return left;
+		},
+	};
 }

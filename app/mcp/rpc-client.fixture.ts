@@ -24,7 +24,11 @@ export class RpcClient {
 	/** @param url with its path: `ws://host:port/mcp` */
 	constructor(url: string, token?: string, options: ClientOptions = {}) {
 		const authorization: Record<string, string> = token === undefined ? {} : { Authorization: `Bearer ${token}` };
-		this.socket = new WebSocket(url, { perMessageDeflate: false, ...options, headers: { ...authorization, ...(options.headers as Record<string, string> | undefined) } });
+		this.socket = new WebSocket(url, {
+			perMessageDeflate: false,
+			...options,
+			headers: { ...authorization, ...(options.headers as Record<string, string> | undefined) },
+		});
 		this.socket.on("error", () => {});
 		this.socket.on("message", (data) => {
 			this.messages.push(JSON.parse(data.toString()));

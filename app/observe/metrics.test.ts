@@ -31,9 +31,12 @@ describe("the metrics", () => {
 	it("tell requests around a tenth of a second apart, by route template", async () => {
 		const all = observing();
 		const { answered } = httpObserver(all);
-		answered(get, "/api/hive/tasks/:taskId", 200, 0.11);
-		answered({ method: "BREW" } as IncomingMessage, "unmatched", 404, 0.01);
+		answered(get, "/api/hive/tasks/:taskId", 200, 0.11, false);
+		answered({ method: "BREW" } as IncomingMessage, "unmatched", 404, 0.01, false);
+		answered(get, "/api/mcp/execute", 500, 9, true);
 		const lines = await figures(all.metrics);
+		expect(lines).toContain('http_wait_duration_seconds_count{route="/api/mcp/execute",method="GET",status="500"} 1');
+		expect(lines.filter((line) => line.startsWith("http_request_duration_seconds_count"))).toHaveLength(2);
 		expect(lines).toContain('http_request_duration_seconds_bucket{le="0.1",route="/api/hive/tasks/:taskId",method="GET",status="200"} 0');
 		expect(lines).toContain('http_request_duration_seconds_bucket{le="0.125",route="/api/hive/tasks/:taskId",method="GET",status="200"} 1');
 		expect(lines).toContain('http_request_duration_seconds_count{route="unmatched",method="other",status="404"} 1');
@@ -89,10 +92,11 @@ describe("the log of requests", () => {
 	it("has what failed or was slow, and nothing of the rest", () => {
 		const all = observing();
 		const { answered } = httpObserver(all);
-		for (let index = 0; index < 100; index++) answered(get, "/api/health", 200, 0.002);
-		answered(get, "/api/hive/status", 503, 0.001);
-		answered(get, "/api/hive/status", 500, 0.001);
-		answered(get, "/api/hive/agents", 200, 1.5);
+		for (let index = 0; index < 100; index++) answered(get, "/api/health", 200, 0.002, false);
+		answered(get, "/api/hive/status", 503, 0.001, false);
+		answered(get, "/api/hive/status", 500, 0.001, false);
+		answered(get, "/api/hive/agents", 200, 1.5, false);
+		answered(get, "/api/mcp/execute", 500, 9, true);
 		expect(all.lines.map((line) => JSON.parse(line))).toMatchObject([
 			{ "log.level": "error", "http.response.status_code": 500, "url.path": "/api/hive/status" },
 			{ "log.level": "warn", "http.response.status_code": 200, "url.path": "/api/hive/agents", "event.duration": 1_500_000_000 },
@@ -101,7 +105,7 @@ describe("the log of requests", () => {
 
 	it("has every request at the level debug", () => {
 		const all = observing("debug");
-		httpObserver(all).answered(get, "/api/health", 200, 0.002);
+		httpObserver(all).answered(get, "/api/health", 200, 0.002, false);
 		expect(all.lines).toHaveLength(1);
 	});
 });

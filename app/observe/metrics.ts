@@ -3,6 +3,7 @@ import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom
 
 /** Seconds: fine around a tenth of a second, which is what most requests must stay below. */
 const REQUEST_BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.125, 0.15, 0.25, 0.5, 1, 2.5, 5, 10];
+const WAIT_BUCKETS = [0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 60, 300];
 const STATEMENT_BUCKETS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5];
 
 export type Metrics = ReturnType<typeof createMetrics>;
@@ -44,6 +45,13 @@ export function createMetrics() {
 				help: "From a request's arrival to the end of its answer",
 				labelNames: ["route", "method", "status"],
 				buckets: REQUEST_BUCKETS,
+				registers,
+			}),
+			waits: new Histogram({
+				name: "http_wait_duration_seconds",
+				help: "The same, where the answer waited for what job workers did",
+				labelNames: ["route", "method", "status"],
+				buckets: WAIT_BUCKETS,
 				registers,
 			}),
 			refused: counter("http_requests_refused_total", "Requests refused before anything was done for them", ["reason"]),

@@ -30,12 +30,12 @@ export function httpObserver({ log, metrics, tracing }: Observing): HttpObserver
 	let answers = 0;
 	return {
 		begin: tracing === null ? null : (request, route, next) => tracing.begin(request, route, next),
-		answered(request, route, status, seconds) {
+		answered(request, route, status, seconds, waited) {
 			const method = METHODS.has(request.method ?? "") ? (request.method as string) : "other";
-			metrics.http.duration.observe({ route, method, status }, seconds);
+			metrics.http[waited ? "waits" : "duration"].observe({ route, method, status }, seconds);
 			answers += 1;
-			const level =
-				status >= 500 && status !== 503 ? "error" : seconds > SLOW_SECONDS ? "warn" : answers % SAMPLED === 0 ? "info" : "debug";
+			const matters = waited ? null : status >= 500 && status !== 503 ? "error" : seconds > SLOW_SECONDS ? "warn" : null;
+			const level = matters ?? (answers % SAMPLED === 0 ? "info" : "debug");
 			if (log.isLevelEnabled(level)) {
 				log[level](
 					{

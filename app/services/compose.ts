@@ -1,6 +1,7 @@
 import type { Redis, RedisOptions } from "ioredis";
 import { publishedKey, type Services } from "../ports.ts";
 import { Buckets } from "../stores/buckets.ts";
+import { CallStore } from "../stores/calls.ts";
 import { Channels, channelOptions } from "../stores/channels.ts";
 import { EventLog } from "../stores/event-log.ts";
 import { JobQueue } from "../stores/job-queue.ts";
@@ -124,6 +125,7 @@ export function createServices({ database, connect, observe }: ServiceParts, set
 		...others,
 		events,
 		identity,
+		calls: new CallStore(redis.state),
 		terminals,
 		limits,
 		tools: toolCatalogue(),

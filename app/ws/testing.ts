@@ -3,7 +3,7 @@
  * Several workers may share them, as real workers share their stores.
  */
 import { randomUUID } from "node:crypto";
-import { inMemoryJobs, inMemoryTools, type TestJobs } from "../mcp/jobs.fixture.ts";
+import { inMemoryCalls, inMemoryJobs, inMemoryTools, type TestJobs } from "../mcp/jobs.fixture.ts";
 import type { Agent, EntityType, MemoryEntry, Principal, Snapshot, Swarm, SyncEvent, Task } from "../model.ts";
 import { ServiceError, type Services } from "../ports.ts";
 
@@ -267,6 +267,7 @@ export function memoryServices(principals: readonly Principal[]): MemoryServices
 		limits: { take: () => services.waitSeconds },
 		jobs: inMemoryJobs(),
 		tools: inMemoryTools(),
+		calls: inMemoryCalls(),
 		health: { dependencies: () => ({ postgres: { status: "up", since: 0 } }) },
 	};
 	return services;
