@@ -121,7 +121,8 @@ export interface JobsConfig
 	/** Jobs it runs at once; and that one principal may have run at once in all job workers. */
 	readonly concurrency: number;
 	readonly perPrincipal: number;
-	readonly tools: { readonly claudeFlowBin: string | null };
+	/** The command that runs tools which the server has no implementation of, and milliseconds that it may take. */
+	readonly tools: { readonly claudeFlowBin: string | null; readonly commandMs: number };
 }
 
 export interface LogConfig {
@@ -148,6 +149,7 @@ const ownEnv = {
 	claimSilenceSeconds: "CLAIM_SILENCE_SECONDS",
 	jobsPerPrincipal: "JOBS_PER_PRINCIPAL",
 	claudeFlowBin: "CLAUDE_FLOW_BIN",
+	claudeFlowSeconds: "CLAUDE_FLOW_SECONDS",
 	terminalsPerPrincipal: "TERMINALS_PER_PRINCIPAL",
 	anonymousShell: "ANONYMOUS_SHELL",
 	terminalShell: "TERMINAL_SHELL",
@@ -378,6 +380,10 @@ const settings = {
 			why: "tools that the server has no implementation for are run by this command",
 			fix: "leave it out, and they say that they are unavailable; or set the command's absolute path",
 		}),
+	claudeFlowSeconds: whole(1, 300).default(60).meta({
+		why: "a tool that the command runs is ended after so long",
+		fix: "leave it out for 60, or set seconds, from 1 to 300",
+	}),
 	retentionMonths: whole(1, 120).default(12).meta({
 		why: "activities and events are kept for so many months",
 		fix: "set a number from 1 to 120",
@@ -421,6 +427,7 @@ const jobsSettings = [
 	"jobConcurrency",
 	"jobsPerPrincipal",
 	"claudeFlowBin",
+	"claudeFlowSeconds",
 	"claimSilenceSeconds",
 	"secretsDir",
 	"redisState",
@@ -460,7 +467,9 @@ const importSettings = ["secretsDir", "postgresPrimary", "postgresDatabase", "po
 const podSettings = ["port", "workers", "workerMemoryMib", "drainSeconds", "podIp", "pm2Home", "logLevel"] as const;
 const workerSettings = (Object.keys(settings) as Setting[]).filter(
 	(setting) =>
-		!["workerMemoryMib", "pm2Home", "retentionMonths", "jobConcurrency", "jobsPerPrincipal", "claudeFlowBin"].includes(setting) &&
+		!["workerMemoryMib", "pm2Home", "retentionMonths", "jobConcurrency", "jobsPerPrincipal", "claudeFlowBin", "claudeFlowSeconds"].includes(
+			setting,
+		) &&
 		(setting === "terminals" || setting === "terminalsPerPrincipal" || !setting.startsWith("terminal")),
 );
 
@@ -574,7 +583,7 @@ export function readJobsConfig(environment: Environment): JobsConfig {
 		drainMs: values.drainSeconds * 1_000,
 		concurrency: values.jobConcurrency,
 		perPrincipal: values.jobsPerPrincipal,
-		tools: { claudeFlowBin: values.claudeFlowBin ?? null },
+		tools: { claudeFlowBin: values.claudeFlowBin ?? null, commandMs: values.claudeFlowSeconds * 1_000 },
 		claimSilenceMs: values.claimSilenceSeconds * 1_000,
 		secretsDir: values.secretsDir,
 		...storesOf(values),

@@ -18,7 +18,7 @@ const { log, flush } = createLog(config.log, suspects ? "suspects" : "jobs", con
 const parts = openJobParts(config, log, suspects ? "suspects" : "jobs");
 const { services } = parts;
 const unprotected = { ...services, forAttempt: () => ({ services, step: (_: string, decide: () => Promise<unknown>) => decide() }) };
-const from = without === "once" ? { ...parts, services: unprotected as typeof services } : parts;
+const from = without === "once" ? { ...parts, services: unprotected as unknown as typeof services } : parts;
 const problem = problemsOf("jobs", parts.observing);
 
 const runners = [
