@@ -77,7 +77,7 @@ class RemoteTerminals implements TerminalService {
 		const sessionId = `terminal_${Date.now()}_${randomBytes(15).toString("base64url")}`;
 		const hosts = (await this.#registry.hosts()).filter(({ sessions, capacity }) => sessions < capacity);
 		if (hosts.length === 0) throw new ServiceError("UNAVAILABLE", "There is no room for another terminal now. Try again in a while.", 10);
-		if (!(await this.#registry.reserve(owner, sessionId, this.#settings.perPrincipal))) {
+		if (!(await this.#reserve(owner, sessionId))) {
 			throw new ServiceError(
 				"RATE_LIMITED",
 				`There are ${this.#settings.perPrincipal} terminals of yours already. Close one, then try again.`,
@@ -130,6 +130,16 @@ class RemoteTerminals implements TerminalService {
 		);
 		// What has been said last is on its way.
 		this.#redis.quit().catch(() => this.#redis.disconnect());
+	}
+
+	/** A terminal whose host is lost keeps nobody from another one. */
+	async #reserve(owner: string, sessionId: string): Promise<boolean> {
+		if (await this.#registry.reserve(owner, sessionId, this.#settings.perPrincipal)) return true;
+		const own = await this.#registry.ofOwner(owner);
+		const there = await this.#registry.areThere(own.map(({ host }) => host));
+		const lost = own.filter((_, index) => !there[index]);
+		await Promise.all(lost.map((terminal) => this.#registry.release(owner, terminal.sessionId)));
+		return lost.length > 0 && (await this.#registry.reserve(owner, sessionId, this.#settings.perPrincipal));
 	}
 
 	#admit({ id }: Principal): void {

@@ -103,6 +103,7 @@ export class TerminalHost {
 			await new Promise((resolve) => setTimeout(resolve, 20));
 		}
 		await Promise.all(this.#leaving);
+		for (const sessionId of this.#hosted.keys()) await this.#strikeOut(sessionId);
 		for (const timer of this.#timers) clearInterval(timer);
 		this.#mailbox?.close();
 	}
@@ -211,15 +212,12 @@ export class TerminalHost {
 	#sweep(): void {
 		const { idleMs, detachedMs, lifetimeMs } = this.#settings.limits;
 		const now = performance.now();
-		for (const [sessionId, { session, endedAt, terminal }] of this.#hosted) {
+		for (const [sessionId, { session, endedAt }] of this.#hosted) {
 			session.sweep(now);
 			const { activeAt, detachedAt, startedAt } = session;
 			if (endedAt !== null) {
 				if (now - endedAt < EPITAPH_MS && (session.readers > 0 || session.unread)) continue;
-				this.#hosted.delete(sessionId);
-				this.#registry
-					.release(terminal.owner, sessionId)
-					.catch((error: unknown) => this.#observe.problem("a terminal cannot be struck out", error));
+				void this.#strikeOut(sessionId);
 				continue;
 			}
 			const reasons: [boolean, EndReason][] = [
@@ -229,6 +227,16 @@ export class TerminalHost {
 			];
 			const [, reason] = reasons.find(([over]) => over) ?? [];
 			if (reason !== undefined) session.stop(reason);
+		}
+	}
+
+	async #strikeOut(sessionId: string): Promise<void> {
+		const owner = this.#hosted.get(sessionId)?.terminal.owner ?? "";
+		this.#hosted.delete(sessionId);
+		try {
+			await this.#registry.release(owner, sessionId);
+		} catch (error) {
+			this.#observe.problem("a terminal cannot be struck out", error);
 		}
 	}
 

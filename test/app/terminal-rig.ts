@@ -1,5 +1,5 @@
 /** Terminal hosts as processes, workers with their sockets, and a Redis between them: what a terminal needs. */
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, chownSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { io, type Socket } from "socket.io-client";
@@ -22,10 +22,11 @@ const RULES = [
 	"~af:term:*",
 	"resetchannels",
 	"&af:term:*",
-	"-@all",
 	"+@all",
 	"-@admin",
 	"-@dangerous",
+	"+info",
+	"+client|list",
 ];
 
 /** User ids of hosts in tests, a thousand each; far from anybody's. */
@@ -53,11 +54,7 @@ export class TerminalRig {
 	private constructor(redis: StandaloneRedis, people: readonly Principal[]) {
 		this.redis = redis;
 		this.#people = people;
-		// Secrets are root's, and not to be read by others.
-		const secrets = path.join(this.#folder, "secrets", "redis-terminals");
-		mkdirSync(secrets, { recursive: true, mode: 0o700 });
-		writeFileSync(path.join(secrets, "username"), "terminals", { mode: 0o600 });
-		writeFileSync(path.join(secrets, "password"), "host secret", { mode: 0o600 });
+		chmodSync(this.#folder, 0o755);
 	}
 
 	static async start(people: readonly Principal[]): Promise<TerminalRig> {
@@ -66,11 +63,19 @@ export class TerminalRig {
 		return new TerminalRig(redis, people);
 	}
 
-	get secrets(): string {
-		return path.join(this.#folder, "secrets");
+	/** Secret files, for nobody but their owner. */
+	secrets(owner = process.getuid?.() as number): string {
+		const folder = path.join(this.#folder, `secrets-${owner}`);
+		const files = { username: "terminals", password: "host secret" };
+		mkdirSync(path.join(folder, "redis-terminals"), { recursive: true, mode: 0o700 });
+		for (const [name, text] of Object.entries(files)) writeFileSync(path.join(folder, "redis-terminals", name), text, { mode: 0o600 });
+		for (const name of ["", "redis-terminals", ...Object.keys(files).map((file) => `redis-terminals/${file}`)]) {
+			chownSync(path.join(folder, name), owner, owner);
+		}
+		return folder;
 	}
 
-	/** @param user who runs it; root else, where the tests are root's */
+	/** @param user who runs it; whoever runs the test else */
 	async host(settings: Readonly<Record<string, string>> = {}, user?: number): Promise<HostProcess> {
 		const port = await freePort();
 		firstUid += 1_000;
@@ -79,7 +84,7 @@ export class TerminalRig {
 		const environment = {
 			[env.podIp]: "127.0.0.1",
 			[env.port]: String(port),
-			[env.secretsDir]: this.secrets,
+			[env.secretsDir]: this.secrets(user),
 			[env.redisState]: `${this.redis.host}:${this.redis.port}`,
 			[env.redisTls]: "false",
 			[env.drainSeconds]: "10",
