@@ -121,6 +121,8 @@ export interface JobsConfig
 	/** Jobs it runs at once; and that one principal may have run at once in all job workers. */
 	readonly concurrency: number;
 	readonly perPrincipal: number;
+	/** For how long nobody else begins the jobs of a worker that is not heard of, milliseconds. */
+	readonly leaseMs: number;
 	/** The command that runs tools which the server has no implementation of, and milliseconds that it may take. */
 	readonly tools: { readonly claudeFlowBin: string | null; readonly commandMs: number };
 }
@@ -148,6 +150,7 @@ const ownEnv = {
 	shedDelayMs: "SHED_DELAY_MS",
 	claimSilenceSeconds: "CLAIM_SILENCE_SECONDS",
 	jobsPerPrincipal: "JOBS_PER_PRINCIPAL",
+	jobLeaseSeconds: "JOB_LEASE_SECONDS",
 	claudeFlowBin: "CLAUDE_FLOW_BIN",
 	claudeFlowSeconds: "CLAUDE_FLOW_SECONDS",
 	terminalsPerPrincipal: "TERMINALS_PER_PRINCIPAL",
@@ -374,6 +377,10 @@ const settings = {
 		why: "one principal has at most so many jobs run at once, whatever waits; the others' are not held up by them",
 		fix: "set a number from 1 to 10000",
 	}),
+	jobLeaseSeconds: whole(2, 600).default(15).meta({
+		why: "jobs of a worker that is not heard of for so long are begun by another one",
+		fix: "leave it out for 15, or set seconds, from 2 to 600",
+	}),
 	claudeFlowBin: text("an absolute path", (given) => (path.isAbsolute(given) ? given : undefined))
 		.optional()
 		.meta({
@@ -426,6 +433,7 @@ const jobsSettings = [
 	"drainSeconds",
 	"jobConcurrency",
 	"jobsPerPrincipal",
+	"jobLeaseSeconds",
 	"claudeFlowBin",
 	"claudeFlowSeconds",
 	"claimSilenceSeconds",
@@ -467,9 +475,16 @@ const importSettings = ["secretsDir", "postgresPrimary", "postgresDatabase", "po
 const podSettings = ["port", "workers", "workerMemoryMib", "drainSeconds", "podIp", "pm2Home", "logLevel"] as const;
 const workerSettings = (Object.keys(settings) as Setting[]).filter(
 	(setting) =>
-		!["workerMemoryMib", "pm2Home", "retentionMonths", "jobConcurrency", "jobsPerPrincipal", "claudeFlowBin", "claudeFlowSeconds"].includes(
-			setting,
-		) &&
+		![
+			"workerMemoryMib",
+			"pm2Home",
+			"retentionMonths",
+			"jobConcurrency",
+			"jobsPerPrincipal",
+			"jobLeaseSeconds",
+			"claudeFlowBin",
+			"claudeFlowSeconds",
+		].includes(setting) &&
 		(setting === "terminals" || setting === "terminalsPerPrincipal" || !setting.startsWith("terminal")),
 );
 
@@ -583,6 +598,7 @@ export function readJobsConfig(environment: Environment): JobsConfig {
 		drainMs: values.drainSeconds * 1_000,
 		concurrency: values.jobConcurrency,
 		perPrincipal: values.jobsPerPrincipal,
+		leaseMs: values.jobLeaseSeconds * 1_000,
 		tools: { claudeFlowBin: values.claudeFlowBin ?? null, commandMs: values.claudeFlowSeconds * 1_000 },
 		claimSilenceMs: values.claimSilenceSeconds * 1_000,
 		secretsDir: values.secretsDir,

@@ -16,9 +16,6 @@ import { connectRedis } from "../stores/redis.ts";
 import type { Tool } from "../tools/tool.ts";
 import { databaseSettings, POSITION_TTL_MS, redisSettings, serviceSettings } from "./part-settings.ts";
 
-/** For how long nobody else begins the jobs of a worker that is not heard of, milliseconds. */
-const LEASE_MS = 15_000;
-
 /** The longest that a tool may take, milliseconds: as the original has it. */
 const TIME_LIMIT_MS = 300_000;
 
@@ -78,7 +75,7 @@ export function createRunner(
 			queue: how.queue,
 			concurrency: how.concurrency,
 			atOnce: config.perPrincipal,
-			leaseMs: LEASE_MS,
+			leaseMs: config.leaseMs,
 			timeLimitMs: TIME_LIMIT_MS,
 		},
 	);
