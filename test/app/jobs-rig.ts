@@ -7,6 +7,7 @@ import { createLog } from "../../app/observe/log.ts";
 import { freePort } from "./daemon.ts";
 import {
 	type PostgresCluster,
+	type RedisServer,
 	type SentinelRedis,
 	type StandaloneRedis,
 	startPostgres,
@@ -20,10 +21,14 @@ const entry = path.join(import.meta.dirname, "job-worker.ts");
 export interface JobsRig {
 	readonly postgres: PostgresCluster;
 	readonly redis: SentinelRedis | null;
+	/** The one server of the state group, where there is no Sentinel. */
+	readonly state: RedisServer;
 	readonly setting: Setting;
 	/** As a worker of the API has it. */
 	readonly edge: JobParts;
 	worker(environment?: Readonly<Record<string, string>>): Promise<ServerProcess>;
+	/** From now on there is a process for suspects, started again whenever it is gone. */
+	suspects(environment?: Readonly<Record<string, string>>): void;
 	stop(): Promise<void>;
 }
 
@@ -41,6 +46,7 @@ export async function startJobsRig(
 	const url = sentinel?.url ?? `${(state as StandaloneRedis).host}:${(state as StandaloneRedis).port}`;
 	const setting = settingOf(postgres, url, cache);
 	const processes: ServerProcess[] = [];
+	let stopped = false;
 	const migration = new ServerProcess("migrate", setting.environment);
 	if ((await migration.exited) !== 0) throw new Error(migration.output);
 	const config = readJobsConfig({ ...setting.environment, PORT: "3999", LOG_LEVEL: "silent" });
@@ -48,6 +54,9 @@ export async function startJobsRig(
 	return {
 		postgres,
 		redis: sentinel,
+		get state() {
+			return "server" in state ? state.server : (state.servers[0] as RedisServer);
+		},
 		setting,
 		edge,
 		async worker(environment = {}) {
@@ -61,7 +70,22 @@ export async function startJobsRig(
 			processes.push(worker);
 			return await worker.ready(port);
 		},
+		suspects(environment = {}) {
+			const start = () => {
+				if (stopped) return;
+				const suspects = new ServerProcess(
+					"suspects",
+					{ ...setting.environment, PORT: "3998", LOG_LEVEL: "warn", ...environment },
+					undefined,
+					entry,
+				);
+				processes.push(suspects);
+				void suspects.exited.then(start);
+			};
+			start();
+		},
 		async stop() {
+			stopped = true;
 			await Promise.all(processes.map((process) => process.kill()));
 			await edge.close();
 			setting.remove();

@@ -1,0 +1,167 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { afterEach, describe, expect, it } from "vitest";
+import type { Job } from "../../app/model.ts";
+import { missing } from "./daemons.ts";
+import { type JobsRig, over, startJobsRig, user } from "./jobs-rig.ts";
+import type { ServerProcess } from "./server-process.ts";
+
+const alice = user("alice");
+
+/** At most, on a machine that others use as well. Leases last 3 s, and are looked after all the time. */
+const RECOVERY_MS = 120_000;
+
+const many = { JOB_CONCURRENCY: "200", JOBS_PER_PRINCIPAL: "1000", JOB_LEASE_SECONDS: "3" };
+
+/** Jobs that are asked for, and how many agents of each job's name there are in the end. */
+async function effects(rig: JobsRig): Promise<Map<string, number>> {
+	const rows = await rig.postgres.primary.query<{ name: string; count: string }>(
+		"select name, count(*) as count from agents where name like 'effect-%' group by name",
+		[],
+		rig.postgres.database,
+	);
+	return new Map(rows.map(({ name, count }) => [name, Number(count)]));
+}
+
+/** Asks for so many, one by one; only what was acknowledged counts. */
+async function submit(rig: JobsRig, count: number, milliseconds: number): Promise<string[]> {
+	const acknowledged: string[] = [];
+	for (let index = 0; index < count; index += 1) {
+		const job = await rig.edge.services.jobs
+			.submit(alice, { tool: "spawn", arguments: { name: `effect-${index}`, ms: milliseconds } })
+			.catch(() => null);
+		if (job !== null) acknowledged.push(job.id);
+	}
+	return acknowledged;
+}
+
+/** What is wrong with the ends of these jobs; nothing where each was done, and once. */
+async function faults(rig: JobsRig, ids: readonly string[]): Promise<string[]> {
+	expect(new Set(ids).size).toBe(ids.length);
+	const ended = await over(rig.edge, alice, ids, RECOVERY_MS);
+	const done = await effects(rig);
+	return [...ended.values()].flatMap((job: Job) => {
+		const name = job.arguments.name as string;
+		if (job.state !== "completed") return [`${name} is ${job.state}`];
+		return done.get(name) === 1 ? [] : [`${name} was done ${done.get(name) ?? 0} times`];
+	});
+}
+
+describe.skipIf(missing)("no acknowledged job is lost, and each is done once:", { timeout: 300_000 }, () => {
+	let rig: JobsRig;
+	afterEach(() => rig?.stop());
+
+	/** 200 jobs, all begun, each in the second half of its time for some of them: then their worker is gone. */
+	async function killedInFlight(environment: Readonly<Record<string, string>> = {}): Promise<string[]> {
+		const worker = await rig.worker({ ...many, ...environment });
+		const ids = await submit(rig, 200, 4_000);
+		await expect.poll(async () => (await effects(rig)).size, { timeout: 60_000 }).toBeGreaterThan(20);
+		await worker.kill();
+		return ids;
+	}
+
+	it("a job worker is killed with 200 jobs in flight", async () => {
+		rig = await startJobsRig();
+		const ids = await killedInFlight();
+		await rig.worker(many);
+		rig.suspects(many);
+		expect(await faults(rig, ids)).toEqual([]);
+	});
+
+	it("without changes being made once, the same kill does some twice", async () => {
+		rig = await startJobsRig();
+		const ids = await killedInFlight({ JOBS_WITHOUT: "once" });
+		await rig.worker({ ...many, JOBS_WITHOUT: "once" });
+		rig.suspects({ ...many, JOBS_WITHOUT: "once" });
+		expect((await faults(rig, ids)).filter((fault) => fault.endsWith("2 times")).length).toBeGreaterThan(0);
+	});
+
+	it("Redis fails over under load, planned and not", async () => {
+		rig = await startJobsRig({ sentinel: true });
+		for (let index = 0; index < 2; index += 1) await rig.worker(many);
+		const asking = submit(rig, 400, 300);
+		await sleep(300);
+		await rig.redis?.failover();
+		await sleep(500);
+		await rig.redis?.killPrimary();
+		expect(await faults(rig, await asking)).toEqual([]);
+	});
+
+	it("Redis forgets everything", async () => {
+		const ids = await forgotten({});
+		expect(await faults(rig, ids)).toEqual([]);
+	});
+
+	it("without the reconciler, a Redis that forgets takes jobs along", async () => {
+		const ids = await forgotten({ JOBS_WITHOUT: "reconciler" });
+		await sleep(10_000);
+		const jobs = await Promise.all(ids.map((id) => rig.edge.services.jobs.get(alice, id)));
+		expect(jobs.filter(({ state }) => state === "queued").length).toBe(100);
+	});
+
+	/** 100 jobs of which Redis knows nothing any more. */
+	async function forgotten(environment: Readonly<Record<string, string>>): Promise<string[]> {
+		rig = await startJobsRig();
+		const ids = await submit(rig, 100, 0);
+		await rig.edge.redis.flushall();
+		await rig.worker({ ...many, ...environment });
+		return ids;
+	}
+
+	it("everything is killed, and started again", async () => {
+		rig = await startJobsRig();
+		const workers = [await rig.worker(many), await rig.worker(many)];
+		const ids = await submit(rig, 200, 2_000);
+		await Promise.all([...workers.map((worker) => worker.kill()), rig.postgres.primary.kill9(), rig.state.kill9()]);
+		await Promise.all([rig.postgres.primary.start(), rig.state.start()]);
+		await rig.worker(many);
+		rig.suspects(many);
+		expect(await faults(rig, ids)).toEqual([]);
+	});
+
+	it("PostgreSQL fails over to its standby under load", async () => {
+		rig = await startJobsRig({ standby: true });
+		for (let index = 0; index < 2; index += 1) await rig.worker(many);
+		const asking = submit(rig, 200, 500);
+		await sleep(300);
+		await rig.postgres.failover();
+		rig.suspects(many);
+		expect(await faults(rig, await asking)).toEqual([]);
+	});
+
+	it("a poison job is dead in the end, and the others are done", async () => {
+		rig = await startJobsRig();
+		expect(await withPoison(rig, true)).toEqual({ poison: "dead", faults: [] });
+	});
+
+	it("run among the others, the poison job takes some along", async () => {
+		rig = await startJobsRig();
+		const { faults } = await withPoison(rig, false);
+		expect(faults.length).toBeGreaterThan(0);
+	});
+});
+
+/** @param apart whether suspects are run apart from the others */
+async function withPoison(rig: JobsRig, apart: boolean): Promise<{ poison: string; faults: string[] }> {
+	const environment = { ...many, ...(apart ? {} : { JOBS_WITHOUT: "apart" }) };
+	let worker: ServerProcess = await rig.worker(environment);
+	let stopped = false;
+	// As Kubernetes does, and the local supervisor.
+	const keeper = (async () => {
+		while (!stopped) {
+			await worker.exited;
+			if (!stopped) worker = await rig.worker(environment);
+		}
+	})();
+	if (apart) rig.suspects(many);
+	// They take longer than a lease, so that they are under way whenever the poison is tried.
+	const ids = await submit(rig, 8, 6_000);
+	const { jobs } = rig.edge.services;
+	await expect.poll(async () => (await jobs.list(alice, { state: "active", limit: 50 })).length, { timeout: 30_000 }).toBe(8);
+	const { id } = await jobs.submit(alice, { tool: "poison", arguments: {} });
+	const ended = await over(rig.edge, alice, [id, ...ids], 240_000);
+	stopped = true;
+	await worker.kill();
+	await keeper;
+	const states = ids.map((each) => ended.get(each)?.state);
+	return { poison: ended.get(id)?.state as string, faults: states.flatMap((state) => (state === "completed" ? [] : [String(state)])) };
+}
