@@ -72,6 +72,7 @@ export function inMemoryJobs(): TestJobs {
 	}
 
 	function begin(one: Kept): void {
+		if (one.job.state !== "queued") return;
 		const { tool, arguments: args } = one.job;
 		one.job = {
 			...one.job,
