@@ -66,7 +66,7 @@ export async function runJobs(environment: NodeJS.ProcessEnv): Promise<void> {
 }
 
 /**
- * Runs jobs that have cost a worker, one at a time, until there are none: what {@link keepSuspectsApart} starts.
+ * Runs jobs that have cost workers, one at a time, until there are none: what {@link keepSuspectsApart} starts.
  *
  * @throws ConfigError with every fault
  */

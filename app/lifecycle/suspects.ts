@@ -6,7 +6,7 @@ import type { JobQueue } from "../stores/job-queue.ts";
 const LOOK_EVERY = 2_000;
 
 /**
- * Has jobs that have cost a worker run in a process of their own, one at a time: whichever of them is to blame takes no other
+ * Has jobs that have cost workers run in a process of their own, one at a time: whichever of them is to blame takes no other
  * along. There is such a process only while there are such jobs.
  *
  * @returns the way to stop

@@ -3,7 +3,7 @@ import type { Redis } from "ioredis";
 import { redisKeys } from "../contract.ts";
 import type { Delivery } from "./jobs.ts";
 
-/** `jobs` for all; `suspects` for those that have cost a worker, which are run one by one and apart. */
+/** `jobs` for all; `suspects` for those that have cost workers, which are run one by one and apart. */
 export const queueNames = ["jobs", "suspects"] as const;
 export type QueueName = (typeof queueNames)[number];
 
@@ -14,6 +14,9 @@ export const QUEUE_PREFIX = `${redisKeys.all}bull`;
 export interface Carried {
 	readonly id: string;
 }
+
+/** A worker may be lost for any reason, and with it many jobs that are to be run again soon. Twice is no chance any more. */
+const SUSPICIOUS_LOSSES = 2;
 
 /** BullMQ's priorities begin at 1; the least comes first. */
 const FIRST_PRIORITY = 1;
@@ -84,7 +87,7 @@ export class JobQueue {
 }
 
 function queueOf({ losses }: Delivery): QueueName {
-	return losses === 0 ? "jobs" : "suspects";
+	return losses < SUSPICIOUS_LOSSES ? "jobs" : "suspects";
 }
 
 function entryId({ id, deliveries }: Delivery): string {

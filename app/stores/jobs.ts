@@ -22,7 +22,7 @@ export interface Delivery {
 	readonly deliveries: number;
 	/** Place in the order of priorities. */
 	readonly rank: number;
-	/** Workers lost over it: one that has cost any is run apart from the others. */
+	/** Workers lost over it: one that has cost some is run apart from the others. */
 	readonly losses: number;
 }
 
