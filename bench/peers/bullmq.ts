@@ -8,7 +8,8 @@ import { latencyOf } from "../kit/stats.ts";
 
 const [role, port] = process.argv.slice(2);
 const connect = () => new Redis(Number(port), { maxRetriesPerRequest: null });
-const keep = { removeOnComplete: true, removeOnFail: true };
+/** Whoever waits for a job still has to find it. */
+const keep = { removeOnComplete: { count: 1_000 }, removeOnFail: { count: 1_000 } };
 
 if (role === "worker") {
 	const worker = new Worker("bench", async (job) => job.data, { connection: connect(), concurrency: 20 });
@@ -19,6 +20,7 @@ if (role === "worker") {
 	const events = new QueueEvents("bench", { connection: connect() });
 	// Every job that is waited for listens to it.
 	events.setMaxListeners(0);
+	queue.setMaxListeners(0);
 	await Promise.all([queue.waitUntilReady(), events.waitUntilReady()]);
 	process.on("message", async ({ inFlight, warmMs, ms }: { inFlight: number; warmMs: number; ms: number }) => {
 		await load(inFlight, warmMs);
