@@ -50,6 +50,12 @@ export const paths = {
 } as const;
 
 /**
+ * What is asked at or below these is answered late: by a socket, by a stream, or when a job worker is done. The load balancer
+ * counts such requests apart, so that those that wait keep no others out.
+ */
+export const lateAnswers: readonly string[] = [paths.sync, paths.mcp, "/api/mcp/execute", "/api/mcp/stream", "/api/jobs"];
+
+/**
  * Responses the load balancer may keep for a second: the same for everybody, whoever asks.
  * Nothing that reads a session or a token may ever be on this list. An entry that ends in `/` is a prefix, but for `/` itself.
  */

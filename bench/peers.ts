@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { ENGINE_SESSION_PARAM, ENGINE_SESSION_SEPARATOR, paths, publicPaths, STICKY_COOKIE } from "../app/contract.ts";
+import { ENGINE_SESSION_PARAM, ENGINE_SESSION_SEPARATOR, lateAnswers, paths, publicPaths, STICKY_COOKIE } from "../app/contract.ts";
 import { renderHaproxy } from "../core/haproxy.ts";
 import { type Child, startChild, startProgram } from "./kit/child.ts";
 import { familyOf } from "./kit/proc.ts";
@@ -75,7 +75,7 @@ function configuration(ports: readonly number[]): string {
 		maxBodyBytes: 10 * 1024 * 1024,
 		sticky: { cookie: STICKY_COOKIE, key: "bench-key", secure: false },
 		engine: { path: paths.socketIo, sessionParam: ENGINE_SESSION_PARAM, separator: ENGINE_SESSION_SEPARATOR },
-		tunnelPaths: [paths.sync, paths.mcp],
+		tunnelPaths: lateAnswers,
 		cache: { paths: publicPaths, totalMib: 64, maxObjectBytes: 1024 * 1024 },
 		http: { maxPerWorker: 128, maxQueuePerWorker: 128 },
 		tunnels: { maxPerWorker: 9_000 },

@@ -1,4 +1,4 @@
-import { ENGINE_SESSION_PARAM, ENGINE_SESSION_SEPARATOR, paths, publicPaths, STICKY_COOKIE } from "../app/contract.ts";
+import { ENGINE_SESSION_PARAM, ENGINE_SESSION_SEPARATOR, lateAnswers, paths, publicPaths, STICKY_COOKIE } from "../app/contract.ts";
 import type { HaproxySettings } from "../core/haproxy/settings.ts";
 import type { PodSize, Shutdown } from "./pod.ts";
 
@@ -81,7 +81,7 @@ export function haproxySettings(balancing: HaproxyBalancing): HaproxySettings {
 		maxBodyBytes: MAX_BODY_BYTES,
 		sticky: { cookie: STICKY_COOKIE, key: balancing.stickyKey, secure: balancing.https },
 		engine: { path: paths.socketIo, sessionParam: ENGINE_SESSION_PARAM, separator: ENGINE_SESSION_SEPARATOR },
-		tunnelPaths: [paths.sync, paths.mcp],
+		tunnelPaths: lateAnswers,
 		cache: { paths: publicPaths, totalMib: 16, maxObjectBytes: 1024 * 1024 },
 		http: { maxPerWorker: requests, maxQueuePerWorker: requests },
 		tunnels: { maxPerWorker: share(workers.sockets, balancing) },

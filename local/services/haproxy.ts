@@ -1,5 +1,13 @@
 /** The load balancer: HAProxy with the cluster's own configuration, and plain addresses in place of the DNS. */
-import { ENGINE_SESSION_PARAM, ENGINE_SESSION_SEPARATOR, paths, publicPaths, STICKY_COOKIE, workerPorts } from "../../app/contract.ts";
+import {
+	ENGINE_SESSION_PARAM,
+	ENGINE_SESSION_SEPARATOR,
+	lateAnswers,
+	paths,
+	publicPaths,
+	STICKY_COOKIE,
+	workerPorts,
+} from "../../app/contract.ts";
 import type { HaproxyBind, HaproxySettings } from "../../core/haproxy/settings.ts";
 import { renderHaproxy } from "../../core/haproxy.ts";
 import { HOST } from "../place.ts";
@@ -92,7 +100,7 @@ function haproxySettings(plan: HaproxyPlan): HaproxySettings {
 		maxBodyBytes: 10 * 1024 * 1024,
 		sticky: { cookie: STICKY_COOKIE, key: stack.stickyKey, secure: false },
 		engine: { path: paths.socketIo, sessionParam: ENGINE_SESSION_PARAM, separator: ENGINE_SESSION_SEPARATOR },
-		tunnelPaths: [paths.sync, paths.mcp],
+		tunnelPaths: lateAnswers,
 		cache: { paths: publicPaths, totalMib: 64, maxObjectBytes: 1024 * 1024 },
 		http: { maxPerWorker: stack.requestsPerWorker, maxQueuePerWorker: stack.requestsPerWorker },
 		tunnels: { maxPerWorker: maxConnections },

@@ -1,4 +1,4 @@
-import { ENGINE_SESSION_PARAM, ENGINE_SESSION_SEPARATOR, paths, publicPaths, STICKY_COOKIE } from "../../app/contract.ts";
+import { ENGINE_SESSION_PARAM, ENGINE_SESSION_SEPARATOR, lateAnswers, paths, publicPaths, STICKY_COOKIE } from "../../app/contract.ts";
 import type { HaproxySettings, HaproxyWorkers } from "../../core/haproxy/settings.ts";
 import { freePort } from "./daemon.ts";
 import type { Worker } from "./workers.ts";
@@ -14,7 +14,7 @@ export async function settingsFor(workers: HaproxyWorkers, changes: Partial<Hapr
 		maxBodyBytes: 10_000,
 		sticky: { cookie: STICKY_COOKIE, key: "a-key-of-these-tests", secure: false },
 		engine: { path: paths.socketIo, sessionParam: ENGINE_SESSION_PARAM, separator: ENGINE_SESSION_SEPARATOR },
-		tunnelPaths: [paths.sync, paths.mcp],
+		tunnelPaths: lateAnswers,
 		cache: { paths: publicPaths, totalMib: 4, maxObjectBytes: 100_000 },
 		http: { maxPerWorker: 4, maxQueuePerWorker: 8 },
 		tunnels: { maxPerWorker: 600 },
