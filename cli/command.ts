@@ -19,7 +19,7 @@ export type Values<O extends Options> = { readonly [K in keyof O]?: O[K]["type"]
 
 /** One call of a command. */
 export interface Call<O extends Options = Options> {
-	/** As many as the command has arguments, fewer where some are optional. */
+	/** As many as the command has arguments, fewer where some are optional, more where the last is repeated. */
 	readonly args: readonly string[];
 	readonly options: Values<O>;
 	readonly io: Io;
@@ -30,6 +30,8 @@ export interface Argument {
 	readonly summary: string;
 	/** It may be left out, and is undefined then. Only the last one. */
 	readonly optional?: true;
+	/** There may be more of it. Only the last one. */
+	readonly repeated?: true;
 }
 
 export interface Command<O extends Options = Options> {
@@ -105,7 +107,8 @@ export function parseOptions<O extends Options>(
 
 /** A command and its arguments, as they are typed. */
 export function usageOf({ name, args }: Pick<Command, "name" | "args">, program = "flowctl "): string {
-	return [`${program}${name}`, ...args.map((arg) => (arg.optional ? `[${arg.name}]` : `<${arg.name}>`))].join(" ");
+	const written = args.map((arg) => `${arg.optional ? `[${arg.name}]` : `<${arg.name}>`}${arg.repeated ? "..." : ""}`);
+	return [`${program}${name}`, ...written].join(" ");
 }
 
 /** What `flowctl help <command>` prints. */

@@ -7,6 +7,7 @@ import { diffCommand } from "./commands/diff.ts";
 import { doctorCommand } from "./commands/doctor.ts";
 import { downCommand } from "./commands/down.ts";
 import { failoverCommand } from "./commands/failover.ts";
+import { importSqliteCommand } from "./commands/import-sqlite.ts";
 import { logsCommand } from "./commands/logs.ts";
 import { previewCommand } from "./commands/preview.ts";
 import { reloadCommand } from "./commands/reload.ts";
@@ -29,6 +30,7 @@ const groups: readonly { readonly title: string; readonly commands: readonly Com
 			scaleCommand,
 			failoverCommand,
 			tokenCommand,
+			importSqliteCommand,
 			downCommand,
 			doctorCommand,
 		],
@@ -114,7 +116,7 @@ function checkArguments({ name, args: wanted }: Command, args: readonly string[]
 		]);
 	}
 	const extra = args[wanted.length];
-	if (extra !== undefined) {
+	if (extra !== undefined && !wanted.at(-1)?.repeated) {
 		throw new UserError("the command line cannot be used", [
 			{ at: extra, what: "is one argument too many", fix: `usage: ${usage} [options]` },
 		]);

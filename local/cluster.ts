@@ -9,6 +9,7 @@ import { run } from "./processes.ts";
 import { reloadNodes } from "./reload.ts";
 import type { Secrets } from "./secrets.ts";
 import { serverCommand } from "./services/server.ts";
+import type { Command } from "./services/service.ts";
 import type { LocalSettings } from "./settings.ts";
 import { removeState, writeState } from "./state.ts";
 import { type ServiceStatus, Supervisor, type Told } from "./supervisor.ts";
@@ -165,6 +166,11 @@ export class LocalCluster {
 	async token(words: readonly string[]): Promise<string> {
 		const { program, args, env } = serverCommand("token", this.#topology.environment);
 		return run({ program, args: [...args, ...words], ...(env ? { env } : {}) }, this.layout.folder);
+	}
+
+	/** How a role of the server's is run in this topology. */
+	command(role: Parameters<typeof serverCommand>[0]): Command {
+		return serverCommand(role, this.#topology.environment);
 	}
 
 	get urls(): Readonly<Record<string, string>> {

@@ -7,6 +7,7 @@ import type { Access, Order, Status } from "./cluster.ts";
 
 export type { Access, Order, Status };
 
+import type { Command } from "./services/service.ts";
 import type { Told } from "./supervisor.ts";
 
 export interface Up extends Pick<Status, "settings" | "urls" | "absent"> {
@@ -26,6 +27,8 @@ export interface Requests {
 	/** The token that `up` shows. */
 	access: { readonly ask: object; readonly answer: Access };
 	token: { readonly ask: { readonly words: readonly string[] }; readonly answer: { readonly output: string } };
+	/** How a role of the server's is run here, by whoever asks. */
+	command: { readonly ask: { readonly role: "import" }; readonly answer: Command };
 	down: { readonly ask: { readonly volumes: boolean }; readonly answer: undefined };
 }
 

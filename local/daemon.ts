@@ -62,6 +62,7 @@ const handlers: Handlers = {
 	failover: ({ what }, tell) => inTurn(() => running().failover(what, tell)),
 	access: async () => running().access(),
 	token: async ({ words }) => ({ output: await running().token(words) }),
+	command: async ({ role }) => running().command(role),
 	// Not in turn: it ends what is under way.
 	down: async ({ volumes }, tell) => {
 		await cluster?.down(tell, { volumes });

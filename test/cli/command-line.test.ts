@@ -11,22 +11,23 @@ describe("help", () => {
 			  Agentic Flow: the whole topology on this machine, and the stacks that put it on AWS.
 
 			On this machine
-			  up                the whole topology as processes of this machine, ready to use
-			  status            every process: its role, health, lag, sockets and requests a second
-			  logs [service]    what the processes say
-			  reload            replace all workers, node after node, without a failed request
-			  scale <nodes>     add or take away nodes while everything goes on
-			  failover <store>  let the replica of a store take its primary's place
-			  token <action>    issue, list and revoke tokens; make a login link for a browser
-			  down              stop everything that up has started, and only that
-			  doctor            whether this machine can run the topology, and what to do where it cannot
+			  up                       the whole topology as processes of this machine, ready to use
+			  status                   every process: its role, health, lag, sockets and requests a second
+			  logs [service]           what the processes say
+			  reload                   replace all workers, node after node, without a failed request
+			  scale <nodes>            add or take away nodes while everything goes on
+			  failover <store>         let the replica of a store take its primary's place
+			  token <action>           issue, list and revoke tokens; make a login link for a browser
+			  import-sqlite <path>...  bring in what the original server kept in SQLite and JSON files
+			  down                     stop everything that up has started, and only that
+			  doctor                   whether this machine can run the topology, and what to do where it cannot
 
 			Stacks, offline
-			  preview <stack>   the whole stack, offline: every resource with its inputs, counts and outputs
-			  diff <a> <b>      what differs between two stacks, or two saved previews
-			  render <stack>    the stack's Kubernetes objects as YAML, in the order to apply them
+			  preview <stack>          the whole stack, offline: every resource with its inputs, counts and outputs
+			  diff <a> <b>             what differs between two stacks, or two saved previews
+			  render <stack>           the stack's Kubernetes objects as YAML, in the order to apply them
 
-			  help <command>    what a command does, its arguments and options
+			  help <command>           what a command does, its arguments and options
 
 			Options
 			  -h, --help  this text
