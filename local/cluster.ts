@@ -118,15 +118,14 @@ export class LocalCluster {
 		removeState(this.layout);
 	}
 
-	/** Adds or takes away nodes while everything else goes on. */
+	/** Adds or takes away nodes, and their terminal hosts, while everything else goes on. */
 	async scale(nodes: number, tell: Tell): Promise<void> {
-		const before = this.#topology.nodes.map(({ name }) => name);
+		const before = this.#topology.services.map(({ name }) => name);
 		this.#settings = { ...this.#settings, nodes };
 		this.#topology = this.#plan();
-		const after = this.#topology.nodes.map(({ name }) => name);
-		const service = (name: string) => this.#topology.services.find((each) => each.name === name);
+		const after = this.#topology.services.map(({ name }) => name);
 		await this.supervisor.start(
-			after.filter((name) => !before.includes(name)).flatMap((name) => service(name) ?? []),
+			this.#topology.services.filter(({ name }) => !before.includes(name)),
 			tell,
 		);
 		// Its checks fail while it drains, so the load balancer has forgotten a node before it is gone.

@@ -3,8 +3,8 @@ import { createServer } from "node:net";
 import os from "node:os";
 import { ports as contract, workerPorts } from "../app/contract.ts";
 import type { StackConfig } from "../stacks/config.ts";
-import { findPrograms, hasIpv6, openFiles, type Programs, postgresUser, versionOf, which } from "./machine.ts";
-import { HOST, type Layout, nodeAddress, type Ports, replicaPorts } from "./place.ts";
+import { findPrograms, firstShellUid, hasIpv6, openFiles, type Programs, postgresUser, versionOf, which } from "./machine.ts";
+import { HOST, type Layout, nodeAddress, type Ports, replicaPorts, terminalHostAddress } from "./place.ts";
 import { freeMib, LEAST_MIB } from "./prepare.ts";
 import { haproxyProcesses } from "./services/haproxy.ts";
 import { type LocalSettings, socketsOf, workersOf } from "./settings.ts";
@@ -27,8 +27,9 @@ export interface Diagnosis {
 /** Oldest versions that do: HAProxy's dynamic cookies with `http-error`, Redis' ACLs, PostgreSQL's `FIRST 1`. */
 const OLDEST = { haproxy: 2.6, redis: 7, postgres: 15 } as const;
 
-/** MiB that a worker takes, and everything else together. */
+/** MiB that a worker takes, a terminal host without shells, and everything else together. */
 const WORKER_MIB = 130;
+const TERMINAL_HOST_MIB = 70;
 const REST_MIB = 700;
 
 /**
@@ -61,6 +62,7 @@ export async function diagnose(
 			programs: { haproxy, redis, postgres, prometheus, alertmanager },
 			openFiles: openFiles(),
 			postgresUser: user,
+			firstShellUid: firstShellUid(),
 			ipv6: hasIpv6(),
 			openssl,
 		},
@@ -118,7 +120,7 @@ function filesFinding(config: StackConfig, settings: LocalSettings): Finding {
 function memoryFinding(config: StackConfig, settings: LocalSettings): Finding {
 	const { nodes } = settings;
 	const each = workersOf(settings, config);
-	const needed = REST_MIB + nodes * each * WORKER_MIB;
+	const needed = REST_MIB + nodes * (each * WORKER_MIB + TERMINAL_HOST_MIB);
 	const free = Math.floor(os.freemem() / 1_048_576);
 	const what = `${free} MiB free, ${nodes} x ${each} workers take about ${needed}`;
 	return needed < free ? good("memory", what) : poor("memory", what, "ask for fewer --nodes or --workers");
@@ -142,6 +144,9 @@ async function portFindings(config: StackConfig, settings: LocalSettings, ports:
 		...of(HOST, [ports.prometheus, ports.alertmanager, ...Array.from({ length: count }, (_, index) => ports.haproxyAdmin(index))]),
 		...Array.from({ length: settings.nodes }, (_, index) => nodeAddress(ports.http, index + 1)).flatMap((address) =>
 			of(address, [contract.pod, ...workerPorts(each).flatMap((port) => [port, port + contract.metricsOffset])]),
+		),
+		...Array.from({ length: settings.nodes }, (_, index) => terminalHostAddress(ports.http, index + 1)).flatMap((address) =>
+			of(address, [contract.pod, contract.pod + contract.metricsOffset]),
 		),
 	];
 	const taken = (await Promise.all(wanted.map(async ({ host, port }) => ((await isFree(host, port)) ? [] : [`${host}:${port}`])))).flat();

@@ -36,7 +36,7 @@ export function serverEnvironment({ config, settings, layout, ports }: Ingredien
 		allowedOrigins: [...new Set([...origins, ...UI_ORIGINS, ...app.allowedOrigins])].join(","),
 		pingSeconds: timeouts.pingSeconds,
 		keepAliveSeconds: timeouts.keepAliveSeconds,
-		terminals: false,
+		terminals: true,
 		redisState: `sentinel:${REDIS_GROUP}@${at(ports.sentinel)}`,
 		redisCache: at(ports.redisCache),
 		redisTls: false,
@@ -53,6 +53,8 @@ export function serverEnvironment({ config, settings, layout, ports }: Ingredien
 		...contract,
 		SHED_DELAY_MS: String(SHED_DELAY_MS),
 		...(settings.legacyOpen ? { LEGACY_OPEN: "1" } : {}),
+		// A token is proof enough; whoever has none would run commands on this machine by a page that knows where it is.
+		...(settings.legacyOpen && settings.allowShell ? { ANONYMOUS_SHELL: "1" } : {}),
 		...(settings.traces === null ? {} : { OTEL_EXPORTER_OTLP_ENDPOINT: settings.traces }),
 		...settings.env,
 	};

@@ -55,6 +55,23 @@ export function postgresUser(): User | undefined | null {
 	return uid.status === 0 && gid.status === 0 ? { uid: Number(uid.stdout), gid: Number(gid.stdout) } : null;
 }
 
+/**
+ * The first of many user ids that shells may have, each host a thousand of them: far from those of people, of services and of
+ * containers where this system has so many. Null where this is not root, and so cannot become anybody else.
+ */
+export function firstShellUid(): number | null {
+	if (process.getuid?.() !== 0) return null;
+	const maps = readFileSync("/proc/self/uid_map", "utf8").trim().split("\n");
+	const isMapped = maps.some((line) => {
+		const [inside = 0, , count = 0] = line.trim().split(/\s+/).map(Number);
+		return inside <= SHELL_UIDS && SHELL_UIDS + MOST_SHELL_UIDS <= inside + count;
+	});
+	return isMapped ? SHELL_UIDS : 40_000;
+}
+
+const SHELL_UIDS = 900_000_000;
+const MOST_SHELL_UIDS = 10_000_000; // 500 ports, 20 nodes, 1,000 each
+
 /** The most files that one process of ours may open. Node raises its own limit to this at the start. */
 export function openFiles(): number {
 	const [, hard] = /^Max open files\s+\S+\s+(\S+)/m.exec(readFileSync("/proc/self/limits", "utf8")) ?? [];

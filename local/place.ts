@@ -62,6 +62,11 @@ export function jobWorkerAddress(http: number, worker: number): string {
 	return nodeAddress(http, 100 + worker);
 }
 
+/** A terminal host's address: one a node, out of the nodes' and the job workers' way. */
+export function terminalHostAddress(http: number, node: number): string {
+	return nodeAddress(http, 200 + node);
+}
+
 /** Files and folders below the topology's one folder. */
 export function layout(folder: string) {
 	const at = (...parts: string[]) => path.join(folder, ...parts);
@@ -83,10 +88,21 @@ export function layout(folder: string) {
 		redis: (name: string) => at("redis", name),
 		haproxy: (index: number) => at("haproxy", `${index}.cfg`),
 		node: (node: number) => at("nodes", `${node}`),
+		/** Homes of the shells of a terminal host. */
+		terminalHomes: (node: number) => at("terminals", `${node}`),
 		prometheus: at("prometheus"),
 		alertmanager: at("alertmanager"),
 		/** What `down --volumes` deletes. */
-		data: [at("postgres"), at("redis"), at("prometheus"), at("alertmanager"), at("token.json"), at("secrets"), at("nodes")],
+		data: [
+			at("postgres"),
+			at("redis"),
+			at("prometheus"),
+			at("alertmanager"),
+			at("token.json"),
+			at("secrets"),
+			at("nodes"),
+			at("terminals"),
+		],
 	};
 }
 

@@ -15,9 +15,14 @@ const schema = z.object({
 	roleB: role,
 	redisState: z.string(),
 	redisCache: z.string(),
+	/** Of the terminal hosts' user of the state Redis. */
+	redisTerminals: z.string(),
 	/** Signs session cookies. */
 	session: z.string(),
 });
+
+/** The terminal hosts' user of the state Redis: it has terminals' keys and no others. */
+export const TERMINALS_USER = "terminals";
 
 export type Secrets = z.output<typeof schema>;
 
@@ -31,6 +36,7 @@ export function readSecrets({ secrets: folder }: Layout): Secrets {
 		roleB: { username: "server_b", password: secret() },
 		redisState: secret(),
 		redisCache: secret(),
+		redisTerminals: secret(),
 		session: secret(),
 	};
 	writePrivate(file, JSON.stringify(made, null, 2));
@@ -55,6 +61,8 @@ export function secretFilesOf(secrets: Secrets): Readonly<Record<string, string>
 		[file("redisState", "password")]: secrets.redisState,
 		[file("redisCache", "username")]: "default",
 		[file("redisCache", "password")]: secrets.redisCache,
+		[file("redisTerminals", "username")]: TERMINALS_USER,
+		[file("redisTerminals", "password")]: secrets.redisTerminals,
 		[file("session", "current")]: secrets.session,
 	};
 }

@@ -38,6 +38,8 @@ const shape = {
 	sockets: whole(100, 200_000).nullable().default(null),
 	/** Lets the original's clients in, which have no token. */
 	legacyOpen: z.boolean().default(false),
+	/** Gives them terminals as well. */
+	allowShell: z.boolean().default(false),
 	/** Base URL of an OTLP/HTTP receiver, such as Jaeger's; null for no traces. */
 	traces: z
 		.url({ protocol: /^https?$/, error: "an http(s) URL" })

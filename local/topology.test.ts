@@ -12,6 +12,7 @@ const secrets = {
 	roleB: { username: "server_b", password: "secret-b" },
 	redisState: "secret-state",
 	redisCache: "secret-cache",
+	redisTerminals: "secret-terminals",
 	session: "secret-session",
 };
 
@@ -27,7 +28,7 @@ function ingredients(given: Record<string, unknown> = {}, machine: Partial<Ingre
 	return {
 		config: loadStack("dev", { root: `${import.meta.dirname}/..` }),
 		settings,
-		machine: { programs, openFiles: 20_000, postgresUser: undefined, ipv6: false, ...machine },
+		machine: { programs, openFiles: 20_000, postgresUser: undefined, firstShellUid: 900_000_000, ipv6: false, ...machine },
 		layout: layout("/state/3001"),
 		ports: portsFrom(settings.port),
 		secrets,
@@ -63,11 +64,48 @@ describe("the topology", () => {
 			  "node-2 <- redis-state-1 redis-state-2 sentinel redis-cache migrate",
 			  "node-3 <- redis-state-1 redis-state-2 sentinel redis-cache migrate",
 			  "jobs-1 <- redis-state-1 redis-state-2 sentinel redis-cache migrate",
+			  "terminal-host-1 <- redis-state-1 redis-state-2 sentinel redis-cache",
+			  "terminal-host-2 <- redis-state-1 redis-state-2 sentinel redis-cache",
+			  "terminal-host-3 <- redis-state-1 redis-state-2 sentinel redis-cache",
 			  "haproxy-1 <- node-1 node-2 node-3",
 			  "alertmanager <-",
 			  "prometheus <-",
 			]
 		`);
+	});
+
+	it("has a terminal host for every node, with users of its own for shells where it may, and no word of a database", () => {
+		const { services } = plan({ nodes: "20", port: "3001" }, { firstShellUid: 900_000_000 });
+		const hosts = services.filter(({ role }) => role === "terminal-host").map(({ command }) => command.env ?? {});
+		expect(new Set(hosts.map((environment) => environment.POD_IP)).size).toBe(20);
+		const first = hosts.map((environment) => Number(environment.TERMINAL_FIRST_UID));
+		expect(first.slice(1).every((uid, index) => uid === (first[index] as number) + 1_000)).toBe(true);
+		const others = plan({ nodes: "20", port: "3002" }, { firstShellUid: 900_000_000 }).services.flatMap(({ role, command }) =>
+			role === "terminal-host" ? [Number(command.env?.TERMINAL_FIRST_UID)] : [],
+		);
+		expect(others[0]).toBe((first.at(-1) as number) + 1_000);
+		expect(Object.keys(hosts[0] as object).sort()).toEqual([
+			"DRAIN_SECONDS",
+			"POD_IP",
+			"REDIS_STATE",
+			"REDIS_TLS",
+			"SECRETS_DIR",
+			"TERMINAL_FIRST_UID",
+			"TERMINAL_HOMES",
+		]);
+		const small = plan({}, { firstShellUid: null });
+		expect(named(small, "terminal-host-1").command.env).not.toHaveProperty("TERMINAL_FIRST_UID");
+		expect(small.absent).toContainEqual(expect.objectContaining({ how: "run as root; a terminal here may do all that you may" }));
+	});
+
+	it("gives those who have no token a shell only where both is asked for", () => {
+		const shell = (given: object) => plan({ ...given }).environment.ANONYMOUS_SHELL;
+		expect([{}, { legacyOpen: true }, { allowShell: true }, { legacyOpen: true, allowShell: true }].map(shell)).toEqual([
+			undefined,
+			undefined,
+			undefined,
+			"1",
+		]);
 	});
 
 	it("has as many job workers as are asked for, each at an address of its own that is no node's", () => {
@@ -116,6 +154,8 @@ describe("the topology", () => {
 			  "redis-state/password",
 			  "redis-cache/username",
 			  "redis-cache/password",
+			  "redis-terminals/username",
+			  "redis-terminals/password",
 			  "session/current",
 			]
 		`);

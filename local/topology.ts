@@ -2,18 +2,18 @@
  * The stack's topology as processes of this machine. Pure: settings and facts go in, services come out, nothing is started.
  *
  * redis-state-1, redis-state-2 <- sentinel   redis-cache   postgres-primary <- postgres-standby, postgres-replica-N <- migrate
- * all of them <- node-N, jobs-N; haproxy-N, prometheus and alertmanager need nobody
+ * redis-state and sentinel <- terminal-host-N; all of them <- node-N, jobs-N; haproxy-N, prometheus and alertmanager need nobody
  */
-import { env } from "../app/contract.ts";
+import { env, redisKeys } from "../app/contract.ts";
 import type { StackConfig } from "../stacks/config.ts";
 import { DATABASE, DRAIN_SECONDS, REDIS_GROUP, serverEnvironment } from "./environment.ts";
-import { jobWorkerAddress, type Layout, nodeAddress, type Ports, replicaPorts } from "./place.ts";
-import type { Secrets } from "./secrets.ts";
+import { jobWorkerAddress, type Layout, nodeAddress, type Ports, replicaPorts, terminalHostAddress } from "./place.ts";
+import { type Secrets, TERMINALS_USER } from "./secrets.ts";
 import { haproxyProcesses, haproxyService } from "./services/haproxy.ts";
 import { postgresService } from "./services/postgres.ts";
-import { alertmanagerService, prometheusService } from "./services/prometheus.ts";
-import { CACHE_SETTINGS, redisService, STATE_SETTINGS, sentinelService } from "./services/redis.ts";
-import { type Environment, jobWorkerService, migrateService, nodeService } from "./services/server.ts";
+import { alertmanagerService, type PrometheusPlan, prometheusService } from "./services/prometheus.ts";
+import { CACHE_SETTINGS, onKeys, redisService, STATE_SETTINGS, sentinelService } from "./services/redis.ts";
+import { type Environment, jobWorkerService, migrateService, nodeService, terminalHostService } from "./services/server.ts";
 import type { Service, User } from "./services/service.ts";
 import { jobWorkersOf, type LocalSettings, MOST_NODES, socketsOf, workersOf } from "./settings.ts";
 
@@ -32,6 +32,8 @@ export interface Machine {
 	readonly openFiles: number;
 	/** Who runs PostgreSQL, where the supervisor runs as root. */
 	readonly postgresUser: User | undefined;
+	/** The first user id for shells; null where they cannot have users of their own. */
+	readonly firstShellUid: number | null;
 	/** Whether ::1 is there. */
 	readonly ipv6: boolean;
 }
@@ -78,6 +80,7 @@ export function topologyOf(ingredients: Ingredients): Topology {
 		name: `jobs-${index + 1}`,
 		address: jobWorkerAddress(ports.http, index + 1),
 	}));
+	const terminalHosts = terminalHostsOf(ingredients, environment);
 	// A job worker may have another process beside it.
 	const postgres = postgresServices(ingredients, MOST_NODES * workersPerNode + 2 * jobWorkers.length);
 	const migrate = migrateService(environment, postgres.map(nameOf));
@@ -106,8 +109,9 @@ export function topologyOf(ingredients: Ingredients): Topology {
 					environment: { ...environment, [env.podIp]: address, [env.jobConcurrency]: String(config.jobs.concurrency) },
 				}),
 			),
+			...terminalHosts.map((host) => terminalHostService({ ...host, drainSeconds: DRAIN_SECONDS, after: redis.map(nameOf) })),
 			...haproxyServices(ingredients, nodes, workersPerNode),
-			...watchers(ingredients, nodes, workersPerNode, jobWorkers),
+			...watchers(ingredients, { nodes, workersPerNode, jobWorkers, terminalHosts }),
 		],
 		nodes,
 		workersPerNode,
@@ -120,6 +124,34 @@ function nameOf({ name }: Service): string {
 	return name;
 }
 
+/** User ids of one terminal host. */
+const SHELL_USERS = 1_000;
+
+/** One a node. They are told where the state Redis is, and of no other store. */
+function terminalHostsOf({ settings, machine, layout, ports }: Ingredients, environment: Environment) {
+	const told = [env.secretsDir, env.redisState, env.redisTls, env.drainSeconds].map((name) => [name, environment[name] ?? ""]);
+	// Topologies on different ports have different users, as they have different addresses.
+	const block = (ports.http % 500) * MOST_NODES * SHELL_USERS;
+	const firstUid = (node: number) =>
+		machine.firstShellUid === null ? null : machine.firstShellUid + (machine.firstShellUid > 65_536 ? block : 0) + SHELL_USERS * (node - 1);
+	return Array.from({ length: settings.nodes }, (_, index) => {
+		const node = index + 1;
+		const address = terminalHostAddress(ports.http, node);
+		const uid = firstUid(node);
+		return {
+			name: `terminal-host-${node}`,
+			address,
+			environment: {
+				...Object.fromEntries(told),
+				[env.podIp]: address,
+				[env.terminalHomes]: layout.terminalHomes(node),
+				...(uid === null ? {} : { [env.terminalFirstUid]: String(uid) }),
+				...settings.env,
+			},
+		};
+	});
+}
+
 function redisServices({ machine, layout, ports, secrets }: Ingredients): Service[] {
 	const program = machine.programs.redis;
 	const server = (
@@ -127,13 +159,15 @@ function redisServices({ machine, layout, ports, secrets }: Ingredients): Servic
 		port: number,
 		password: string,
 		settings: Readonly<Record<string, string>>,
+		users: readonly string[],
 		replicaOf: { name: string; port: number } | null,
-	) => redisService({ name, program, port, folder: layout.redis(name), password, replicaOf, settings });
+	) => redisService({ name, program, port, folder: layout.redis(name), password, users, replicaOf, settings });
+	const users = [`${TERMINALS_USER} on >${secrets.redisTerminals} ${onKeys(redisKeys.terminals)}`];
 	const state = { name: "redis-state-1", port: ports.redisState[0] };
 	const replica = { name: "redis-state-2", port: ports.redisState[1] };
 	return [
-		server(state.name, state.port, secrets.redisState, STATE_SETTINGS, null),
-		server(replica.name, replica.port, secrets.redisState, STATE_SETTINGS, state),
+		server(state.name, state.port, secrets.redisState, STATE_SETTINGS, users, null),
+		server(replica.name, replica.port, secrets.redisState, STATE_SETTINGS, users, state),
 		sentinelService({
 			name: "sentinel",
 			program,
@@ -143,7 +177,7 @@ function redisServices({ machine, layout, ports, secrets }: Ingredients): Servic
 			servers: [state, replica],
 			password: secrets.redisState,
 		}),
-		server("redis-cache", ports.redisCache, secrets.redisCache, CACHE_SETTINGS, null),
+		server("redis-cache", ports.redisCache, secrets.redisCache, CACHE_SETTINGS, [], null),
 	];
 }
 
@@ -213,9 +247,7 @@ function haproxyServices(
 
 function watchers(
 	ingredients: Ingredients,
-	nodes: readonly LocalNode[],
-	workersPerNode: number,
-	jobWorkers: readonly { readonly name: string; readonly address: string }[],
+	watched: Pick<PrometheusPlan, "nodes" | "workersPerNode" | "jobWorkers" | "terminalHosts">,
 ): Service[] {
 	const { config, settings, machine, layout, ports } = ingredients;
 	const { prometheus, alertmanager } = machine.programs;
@@ -232,9 +264,7 @@ function watchers(
 						port: ports.prometheus,
 						folder: layout.prometheus,
 						alertmanagerPort: alertmanager === null ? null : ports.alertmanager,
-						nodes,
-						workersPerNode,
-						jobWorkers,
+						...watched,
 						haproxyPorts: Array.from({ length: count }, (_, index) => ports.haproxyAdmin(index)),
 					}),
 				]),
@@ -246,6 +276,9 @@ function absent({ settings, machine }: Ingredients): Topology["absent"] {
 	return [
 		...(prometheus === null ? [{ name: "Prometheus", how: "apt-get install prometheus" }] : []),
 		...(alertmanager === null ? [{ name: "Alertmanager", how: "apt-get install prometheus-alertmanager" }] : []),
+		...(machine.firstShellUid === null
+			? [{ name: "Users of their own for terminals", how: "run as root; a terminal here may do all that you may" }]
+			: []),
 		...(settings.traces === null ? [{ name: "Jaeger", how: "--traces URL of an OTLP/HTTP receiver sends traces there" }] : []),
 		{ name: "Elasticsearch", how: "logs stay in files: flowctl logs" },
 		{ name: "Grafana", how: "point one of yours at Prometheus" },

@@ -91,7 +91,8 @@ export class Quarters {
 		for (let tries = 0; tries < USERS; tries += 1) {
 			const uid = first + this.#next;
 			this.#next = (this.#next + 1) % USERS;
-			if (!this.#used.has(uid)) return uid;
+			// Whoever has it, and whatever runs as it, is not to be killed with a terminal.
+			if (!this.#used.has(uid) && processesOf({ uid }, "").length === 0) return uid;
 		}
 		throw new Error(`all ${USERS} users are in use`);
 	}

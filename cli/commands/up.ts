@@ -15,6 +15,7 @@ const settingOptions = {
 	port: { type: "string", value: "PORT", summary: "port of HTTP and Socket.IO; all others follow from it (3001)" },
 	sockets: { type: "string", value: "N", summary: "WebSockets to make room for at the load balancer (as the stack has it)" },
 	"legacy-open": { type: "boolean", summary: "let the original's clients in, which have no token" },
+	"allow-shell": { type: "boolean", summary: "with --legacy-open: they may open terminals, and so run commands on this machine" },
 	traces: { type: "string", value: "URL", summary: "an OTLP/HTTP receiver, such as Jaeger's: http://127.0.0.1:4318" },
 	env: { type: "string", value: "NAME=VALUE,...", summary: "more of the workers' environment" },
 } as const;

@@ -12,6 +12,7 @@ export interface PrometheusPlan {
 	readonly nodes: readonly { readonly name: string; readonly address: string }[];
 	readonly workersPerNode: number;
 	readonly jobWorkers: readonly { readonly name: string; readonly address: string }[];
+	readonly terminalHosts: readonly { readonly name: string; readonly address: string }[];
 	readonly haproxyPorts: readonly number[];
 }
 
@@ -61,18 +62,24 @@ function configuration({ alertmanagerPort, port }: PrometheusPlan, targets: stri
 	return `${JSON.stringify(config, null, 2)}\n`;
 }
 
-function targetsOf({ nodes, workersPerNode, jobWorkers, haproxyPorts }: PrometheusPlan) {
+function targetsOf({ nodes, workersPerNode, jobWorkers, terminalHosts, haproxyPorts }: PrometheusPlan) {
 	return [
 		...nodes.map(({ name, address }) => ({
 			labels: { component: "server", node: name },
 			targets: workerPorts(workersPerNode).map((port) => `${address}:${port + ports.metricsOffset}`),
 		})),
-		...jobWorkers.map(({ name, address }) => ({
-			labels: { component: "jobs", node: name },
-			targets: [`${address}:${ports.pod + ports.metricsOffset}`],
-		})),
+		...jobWorkers.map(single("jobs")),
+		...terminalHosts.map(single("terminal-host")),
 		{ labels: { component: "haproxy" }, targets: haproxyPorts.map((port) => `${HOST}:${port}`) },
 	];
+}
+
+/** A process that is alone at its address. */
+function single(component: string) {
+	return ({ name, address }: { readonly name: string; readonly address: string }) => ({
+		labels: { component, node: name },
+		targets: [`${address}:${ports.pod + ports.metricsOffset}`],
+	});
 }
 
 export interface AlertmanagerPlan {

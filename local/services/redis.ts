@@ -10,6 +10,8 @@ export interface RedisPlan {
 	/** For its configuration and its data. */
 	readonly folder: string;
 	readonly password: string;
+	/** Users beside the default one, as redis.conf has them after `user`. They have passwords. */
+	readonly users: readonly string[];
 	/** The primary that it begins as a replica of; null for a primary. Sentinel changes that later, in the file. */
 	readonly replicaOf: { readonly name: string; readonly port: number } | null;
 	/** Of redis.conf. */
@@ -22,9 +24,19 @@ export const STATE_SETTINGS = { appendonly: "yes", appendfsync: "everysec", "max
 /** What the cache has: it may forget everything. */
 export const CACHE_SETTINGS = { appendonly: "no", maxmemory: "64mb", "maxmemory-policy": "allkeys-lru" } as const;
 
-export function redisService({ name, program, port, folder, password, replicaOf, settings }: RedisPlan): Service {
+/** What a user may do who sees the keys of one prefix: the same as in the cluster. */
+export function onKeys(prefix: string): string {
+	return `~${prefix}* &${prefix}* +@all -@admin -@dangerous +info +client|list`;
+}
+
+export function redisService({ name, program, port, folder, password, users, replicaOf, settings }: RedisPlan): Service {
 	const file = `${folder}/redis.conf`;
-	const beginning = [`requirepass ${password}`, `masterauth ${password}`, ...(replicaOf ? [`replicaof ${HOST} ${replicaOf.port}`] : [])];
+	const beginning = [
+		`requirepass ${password}`,
+		`masterauth ${password}`,
+		...users.map((user) => `user ${user}`),
+		...(replicaOf ? [`replicaof ${HOST} ${replicaOf.port}`] : []),
+	];
 	const all = {
 		bind: HOST,
 		port: String(port),

@@ -60,6 +60,31 @@ export interface NodePlan {
 	readonly after: readonly string[];
 }
 
+export interface TerminalHostPlan {
+	readonly name: string;
+	readonly address: string;
+	readonly environment: Environment;
+	readonly drainSeconds: number;
+	readonly after: readonly string[];
+}
+
+/** A terminal host: no child of a node's, so that a reload of the nodes leaves users' shells alone. */
+export function terminalHostService({ name, address, environment, drainSeconds, after }: TerminalHostPlan): Service {
+	return {
+		...plainService,
+		name,
+		role: "terminal-host",
+		after,
+		command: serverCommand("terminal-host", environment),
+		stop: { signal: "SIGTERM", graceMs: (drainSeconds + 10) * 1_000 },
+		ready: async () => (await askHttp(address, ports.pod, paths.ready)).status === 200,
+		async inspect() {
+			const { body } = await askHttp(address, ports.pod + ports.metricsOffset, paths.metrics);
+			return { address, terminals: Number(/^terminal_sessions (\d+)/m.exec(body)?.[1] ?? 0) };
+		},
+	};
+}
+
 /** A node: the image's entry process, with PM2 and its workers below. */
 export function nodeService({ name, address, workers, environment, drainSeconds, after }: NodePlan): Service {
 	const counts = async () => {

@@ -41,7 +41,17 @@ export interface Service {
 	/** Unique, and the name of its log. */
 	readonly name: string;
 	/** Its part in the topology. */
-	readonly role: "redis" | "sentinel" | "postgres" | "jobs" | "migrate" | "node" | "haproxy" | "prometheus" | "alertmanager";
+	readonly role:
+		| "redis"
+		| "sentinel"
+		| "postgres"
+		| "jobs"
+		| "terminal-host"
+		| "migrate"
+		| "node"
+		| "haproxy"
+		| "prometheus"
+		| "alertmanager";
 	/** Names of the services that must be ready before it starts. */
 	readonly after: readonly string[];
 	readonly files: readonly File[];

@@ -92,6 +92,49 @@ describe.skipIf(missing)(`flowctl up${missing ? `: ${missing}` : ""}`, () => {
 		}
 	});
 
+	it("keeps a terminal through a reload of all workers, and gives none to who has no token", async () => {
+		const nobody = io(`http://${host}`, { transports: ["websocket"], forceNew: true });
+		nobody.emit("terminal:create", {});
+		expect(await new Promise((resolve) => nobody.once("terminal:error", resolve))).toMatchObject({
+			error: expect.stringContaining("A terminal needs a token"),
+		});
+		nobody.disconnect();
+
+		const socket = io(`http://${host}`, { transports: ["websocket"], forceNew: true, auth: { token: token() } });
+		let output = "";
+		socket.on("terminal:output", ({ data }: { data: string }) => {
+			output += data;
+		});
+		const created = new Promise<{ sessionId: string }>((resolve, reject) => {
+			socket.once("terminal:created", resolve);
+			socket.once("terminal:error", ({ error }: { error: string }) => reject(new Error(error)));
+		});
+		socket.emit("terminal:create", {});
+		const { sessionId } = await created;
+		const type = (input: string) => socket.emit("terminal:input", { sessionId, input });
+		type("kept=$((6 * 7)); id -u\r");
+		await until(() => /^\d+\r$/m.test(output), "the shell");
+		if (process.getuid?.() === 0) expect(Number(/^(\d+)\r$/m.exec(output)?.[1])).toBeGreaterThanOrEqual(40_000);
+		let attached = 0;
+		socket.on("terminal:attached", () => {
+			attached += 1;
+		});
+		socket.on("connect", () => socket.emit("terminal:attach", { sessionId, offset: output.length }));
+		expect((await topology.flowctl("reload")).code).toBe(0);
+		await until(() => attached > 0 && socket.connected, "another worker");
+		type("echo still $kept\r");
+		await until(
+			() => output.includes("\rstill 42\r"),
+			() => `the same shell; it wrote ${JSON.stringify(output)}`,
+		);
+		const { services } = await topology.status();
+		const hosts = services.filter(({ role }) => role === "terminal-host");
+		expect(hosts.map(({ facts }) => facts.terminals).sort()).toEqual([0, 1]);
+		socket.emit("terminal:close", { sessionId });
+		await new Promise((resolve) => socket.once("terminal:exit", resolve));
+		socket.disconnect();
+	});
+
 	it("makes a link that logs a browser in, once", async () => {
 		const { stdout } = await topology.flowctl("token", "login");
 		const code = /#login=(\S+)/.exec(stdout)?.[1];
