@@ -8,7 +8,7 @@ import { CANCEL_CHANNEL, type JobMessage, jobChannel } from "../services/job-cha
 import { AttemptOver } from "../services/once.ts";
 import { gather } from "../services/turns.ts";
 import { type Carried, type JobQueue, QUEUE_PREFIX, type QueueName } from "../stores/job-queue.ts";
-import { type Claimed, claimJobs, endAttempts, giveBack, type Outcome, renewLeases, unpark } from "../stores/jobs.ts";
+import { type Claimed, claimJobs, type Ended, endAttempts, giveBack, jobOf, type Outcome, renewLeases, unpark } from "../stores/jobs.ts";
 import type { Database } from "../stores/postgres.ts";
 import type { Tool, ToolRun } from "../tools/tool.ts";
 import { backoffMs, outcomeOf } from "./outcome.ts";
@@ -74,7 +74,7 @@ export class JobRunner {
 	readonly #running = new Map<string, Running>();
 	readonly #worker: Worker<Carried>;
 	readonly #claim: (key: string, item: Asked<string, Claimed | undefined>) => void;
-	readonly #end: (key: string, item: Asked<Ended, void>) => void;
+	readonly #end: (key: string, item: Asked<Ending, void>) => void;
 	readonly #renewal: NodeJS.Timeout;
 	readonly #stopListening: () => void;
 	#stopping = false;
@@ -194,7 +194,7 @@ export class JobRunner {
 		for (const { item, done } of asked) done(byId.get(item));
 	}
 
-	async #endTogether(asked: readonly Asked<Ended, void>[]): Promise<void> {
+	async #endTogether(asked: readonly Asked<Ending, void>[]): Promise<void> {
 		const outcomes = asked.flatMap(({ item: { outcome } }) => (outcome === "give-back" ? [] : [outcome]));
 		const given = asked.flatMap(({ item: { job, outcome } }) => (outcome === "give-back" ? [{ id: job.id, attempt: job.attempts }] : []));
 		const principals = uniquePrincipals(asked.map(({ item }) => item.job));
@@ -205,12 +205,12 @@ export class JobRunner {
 			}),
 		);
 		if (said !== null) {
-			for (const { id, state } of said.ended) if (state !== "queued") say(this.#parts.redis, id, { kind: "over" });
-			const again = said.ended.filter(({ state }) => state === "queued");
 			this.#enqueue(said.next, 0);
-			for (const delivery of again) {
-				const job = asked.find(({ item }) => item.job.id === delivery.id)?.item.job as Claimed;
-				this.#enqueue([delivery], backoffMs(job.attempts));
+			const byId = new Map(asked.map(({ item }) => [item.job.id, item]));
+			for (const end of said.ended) {
+				const { job, outcome } = byId.get(end.id) as Ending;
+				if (end.state === "queued") this.#enqueue([end], backoffMs(job.attempts));
+				else say(this.#parts.redis, job.id, overOf(job, end, outcome as Outcome));
 			}
 		}
 		for (const { done } of asked) done();
@@ -262,9 +262,18 @@ interface Asked<T, A> {
 	done(answer: A): void;
 }
 
-interface Ended {
+interface Ending {
 	readonly job: Claimed;
 	readonly outcome: Outcome | "give-back";
+}
+
+/** Bytes of a result's JSON that is told; a longer one has to be asked for. */
+const TOLD = 65_536;
+
+function overOf(job: Claimed, { state, progress, message, endedAt }: Ended, { result, error }: Outcome): JobMessage {
+	if (result !== null && Buffer.byteLength(result) > TOLD) return { kind: "over" };
+	const last = { ...job, state, progress, message, endedAt, error, result: result === null ? null : JSON.parse(result) };
+	return { kind: "over", job: jobOf(last) };
 }
 
 function ask<T, A>(take: (key: string, asked: Asked<T, A>) => void, item: T): Promise<A> {

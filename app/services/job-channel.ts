@@ -1,10 +1,12 @@
 import { redisKeys } from "../contract.ts";
+import type { Job } from "../model.ts";
 
 /** What is said of a job while it runs, and that it is over. It may be lost: how a job is, PostgreSQL knows. */
 export type JobMessage =
 	| { readonly kind: "progress"; readonly percent: number; readonly message: string | null }
 	| { readonly kind: "output"; readonly stream: "stdout" | "stderr"; readonly data: string }
-	| { readonly kind: "over" };
+	/** With the job as it is then, unless it is too long to be told. */
+	| { readonly kind: "over"; readonly job?: Job };
 
 /** On which a job's worker says how it goes. */
 export function jobChannel(id: string): string {

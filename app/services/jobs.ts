@@ -11,6 +11,7 @@ import {
 	findJob,
 	insertJobs,
 	type JobRecord,
+	jobOf,
 	listJobs,
 	type NewJob,
 	type QueueFigures,
@@ -86,7 +87,7 @@ export function jobService({ database, queue, redis, channels, onProblem }: JobP
 			return { ...taken, found: await findJob(client, principal.workspace, principal.id, taken.job) };
 		});
 		if (!same) throw new ServiceError("CONFLICT", "this idempotency key stands for another request");
-		return viewOf(demandJob(found));
+		return jobOf(demandJob(found));
 	}
 
 	async function demandRoom(principal: Principal): Promise<void> {
@@ -113,9 +114,10 @@ export function jobService({ database, queue, redis, channels, onProblem }: JobP
 		let now = job;
 		while (!isOver(now) && !giveUp.aborted) {
 			await ears.over(ms.look, giveUp);
+			if (ears.last !== null) return ears.last;
 			if (giveUp.aborted && !ears.isOver) break;
 			try {
-				now = viewOf(await find(principal, job.id));
+				now = jobOf(await find(principal, job.id));
 			} catch (error) {
 				if (error instanceof ServiceError && error.code !== "UNAVAILABLE") throw error;
 				onProblem("a job cannot be looked at", error);
@@ -158,7 +160,7 @@ export function jobService({ database, queue, redis, channels, onProblem }: JobP
 			const ears = listen(channels, id, listener);
 			try {
 				await ears.ready(ms.hearing);
-				return await follow(principal, viewOf(await find(principal, id)), ears, giveUp);
+				return await follow(principal, jobOf(await find(principal, id)), ears, giveUp);
 			} finally {
 				ears.stop();
 			}
@@ -166,14 +168,14 @@ export function jobService({ database, queue, redis, channels, onProblem }: JobP
 
 		async get(principal, id) {
 			demandId(id);
-			return viewOf(demandJob(await database.read(principal.id, (client) => findJob(client, principal.workspace, principal.id, id))));
+			return jobOf(demandJob(await database.read(principal.id, (client) => findJob(client, principal.workspace, principal.id, id))));
 		},
 
 		async list(principal, { state, limit, before }) {
 			if (before !== undefined && !isUuid(before)) throw new ServiceError("INVALID", "before is the id of a job");
 			const query = { state: state ?? null, before: before ?? null, limit: Math.min(limit, limits.listed) };
 			const found = await database.read(principal.id, (client) => listJobs(client, principal.workspace, principal.id, query));
-			return found.map(viewOf);
+			return found.map(jobOf);
 		},
 
 		async cancel(principal, id) {
@@ -182,7 +184,7 @@ export function jobService({ database, queue, redis, channels, onProblem }: JobP
 			// Its worker finds out by itself a little later where this is lost.
 			if (job.state === "active") await redis.publish(CANCEL_CHANNEL, id).catch(() => {});
 			if (job.state === "cancelled") await redis.publish(jobChannel(id), OVER).catch(() => {});
-			return viewOf(job);
+			return jobOf(job);
 		},
 
 		async retry(principal, id) {
@@ -192,7 +194,7 @@ export function jobService({ database, queue, redis, channels, onProblem }: JobP
 			if (delivery === undefined)
 				throw new ServiceError("CONFLICT", `job ${id} is ${job.state}: only one that is dead or failed can be retried`);
 			await enqueue(delivery);
-			return viewOf(job);
+			return jobOf(job);
 		},
 
 		async figures() {
@@ -211,18 +213,22 @@ interface Ears {
 	/** Resolves when the job was said to be over, the time is up, or `giveUp` is aborted. */
 	over(patienceMs: number, giveUp: AbortSignal): Promise<void>;
 	readonly isOver: boolean;
+	/** The job as it was said to be when it was over. */
+	readonly last: Job | null;
 	stop(): void;
 }
 
 function listen(channels: Channels, id: string, listener: JobListener | undefined): Ears {
 	const over = Promise.withResolvers<void>();
 	let isOver = false;
+	let last: Job | null = null;
 	const listening: Listening = channels.listen(jobChannel(id), (text) => {
 		const said = JSON.parse(text) as JobMessage;
 		if (said.kind === "progress") listener?.progress?.(said.percent, said.message);
 		else if (said.kind === "output") listener?.output?.(said.stream, said.data);
 		else {
 			isOver = true;
+			last = said.job ?? null;
 			over.resolve();
 		}
 	});
@@ -231,6 +237,9 @@ function listen(channels: Channels, id: string, listener: JobListener | undefine
 		over: (patienceMs, giveUp) => soonest(over.promise, patienceMs, giveUp),
 		get isOver() {
 			return isOver;
+		},
+		get last() {
+			return last;
 		},
 		stop: () => listening.stop(),
 	};
@@ -303,27 +312,6 @@ function fresh({ id, tool, priority, maxAttempts }: NewJob, request: JobRequest,
 
 function deliveryOf({ id, priority }: Job): Delivery {
 	return { id, deliveries: 1, rank: rankOf(priority), losses: 0 };
-}
-
-function viewOf(record: JobRecord): Job {
-	const { id, tool, arguments: args, state, priority, attempts, maxAttempts, progress, message, result, error } = record;
-	const { createdAt, startedAt, endedAt } = record;
-	return {
-		id,
-		tool,
-		arguments: args,
-		state,
-		priority,
-		attempts,
-		maxAttempts,
-		progress,
-		message,
-		result,
-		error,
-		createdAt,
-		startedAt,
-		endedAt,
-	};
 }
 
 /** Nothing more will become of it. */

@@ -61,6 +61,28 @@ function recordOf({ priority, errorCode, error, ...row }: Row): Claimed {
 	};
 }
 
+/** What of it is for its principal. */
+export function jobOf(record: Job): Job {
+	const { id, tool, arguments: args, state, priority, attempts, maxAttempts, progress, message, result, error } = record;
+	const { createdAt, startedAt, endedAt } = record;
+	return {
+		id,
+		tool,
+		arguments: args,
+		state,
+		priority,
+		attempts,
+		maxAttempts,
+		progress,
+		message,
+		result,
+		error,
+		createdAt,
+		startedAt,
+		endedAt,
+	};
+}
+
 export interface NewJob {
 	readonly id: string;
 	readonly workspace: string;
@@ -219,9 +241,13 @@ export async function renewLeases(
 	});
 }
 
+/** What has become of a job by the end of an attempt. */
+export interface Ended extends Delivery, Pick<Job, "state" | "progress" | "message" | "endedAt"> {}
+
 /** @returns those whose attempt it still was, as they are now */
-export async function endAttempts(client: Queryable, outcomes: readonly Outcome[]): Promise<(Delivery & { state: JobState })[]> {
-	return await client.query({
+export async function endAttempts(client: Queryable, outcomes: readonly Outcome[]): Promise<Ended[]> {
+	if (outcomes.length === 0) return [];
+	return await client.query<Ended>({
 		name: "jobs-end",
 		text: `update jobs set state = each.state, result = each.result::json, error_code = each.code, error = each.error,
 				progress = case each.state when 'completed' then 100 else progress end,
@@ -231,7 +257,7 @@ export async function endAttempts(client: Queryable, outcomes: readonly Outcome[
 				worker = null, lease_until = null
 			from unnest($1::uuid[], $2::integer[], $3::text[], $4::text[], $5::text[], $6::text[]) as each (id, attempt, state, result, code, error)
 			where jobs.id = each.id and jobs.attempts = each.attempt and jobs.state = 'active'
-			returning jobs.id, jobs.deliveries, jobs.priority as rank, jobs.losses, jobs.state`,
+			returning jobs.id, jobs.deliveries, jobs.priority as rank, jobs.losses, jobs.state, jobs.progress, jobs.message, jobs.ended_at as "endedAt"`,
 		values: [
 			outcomes.map(({ id }) => id),
 			outcomes.map(({ attempt }) => attempt),
@@ -245,6 +271,7 @@ export async function endAttempts(client: Queryable, outcomes: readonly Outcome[
 
 /** Takes back what a worker had begun and cannot end, as if it had never begun. */
 export async function giveBack(client: Queryable, jobs: readonly { id: string; attempt: number }[]): Promise<Delivery[]> {
+	if (jobs.length === 0) return [];
 	return await client.query<Delivery>({
 		name: "jobs-give-back",
 		text: `update jobs set state = 'queued', attempts = attempts - 1, deliveries = deliveries + 1, queued_at = clock_timestamp(),
