@@ -16,8 +16,16 @@ const ms = {
 	rest: 500,
 } as const;
 
-/** Has the kernel kill the command where this process dies without a word. Part of util-linux. */
-const setpriv = ["/usr/bin/setpriv", "/bin/setpriv"].find((file) => existsSync(file));
+const SHELL = "/bin/sh";
+
+/**
+ * Puts a guard into the command's process group before it becomes the command: when this process dies, however it does, the
+ * other end of descriptor 3 is closed, and the guard kills the group and itself. What the command is told is not the shell's.
+ */
+const GUARDED = `( trap '' TERM INT HUP; read -r _ <&3; kill -KILL 0 ) >/dev/null 2>&1 & exec "$@" 3<&-`;
+
+/** An image without a system has no shell: then a command outlives a worker that is killed, until it writes to nobody. */
+const guarded = existsSync(SHELL);
 
 export interface CommandRun {
 	readonly file: string;
@@ -78,9 +86,10 @@ type Child = ChildProcessByStdio<null, Readable, Readable>;
 
 /** As the leader of a process group of its own. */
 function start({ file, args, folder, environment }: CommandRun): Child {
-	const whole = setpriv === undefined ? [file, ...args] : [setpriv, "--pdeathsig", "KILL", "--", file, ...args];
+	const [first, ...rest] = guarded ? [SHELL, "-c", GUARDED, SHELL, file, ...args] : [file, ...args];
 	try {
-		return spawn(whole[0] as string, whole.slice(1), { cwd: folder, env: environment, detached: true, stdio: ["ignore", "pipe", "pipe"] });
+		const stdio = ["ignore", "pipe", "pipe", "pipe"] as const;
+		return spawn(first as string, rest, { cwd: folder, env: environment, detached: true, stdio: [...stdio] }) as unknown as Child;
 	} catch (error) {
 		throw unstartable(file, error);
 	}

@@ -13,6 +13,9 @@ import { toolNamed } from "./tools.ts";
 const folder = mkdtempSync(path.join(tmpdir(), "af-external-"));
 const temporary = path.join(folder, "tmp");
 
+/** More than any process has as its id. */
+const lost = 99_999_999;
+
 /** Commands that behave in one way each. They are sh's: it is everywhere, and starts at once. */
 const commands = {
 	json: `echo "Executing tool: $4"; echo '  Parameters: {"a":1}'; echo "{\\"tool\\": \\"$4\\", \\"params\\": $6,"; echo "\\"result\\": {\\"argv\\": \\"$1 $2 $3 $4 $5 $7 $8\\"}, \\"duration\\": 1}"`,
@@ -26,6 +29,7 @@ const commands = {
 	refuses: `echo '{"success": false, "error": "quota used up"}'`,
 	hangs: "echo begun; sleep 1000",
 	stubborn: "trap '' TERM; echo begun; while :; do sleep 0.1; done",
+	family: `trap '' TERM; "$(dirname "$0")/stubborn" & wait`,
 	floods: "while :; do echo 'a line that is written for ever and ever'; done",
 	// Its child has its output open, and would write once it is no longer watched.
 	leaves: '(sleep 2; touch "$HOME/survived") & echo left',
@@ -38,6 +42,9 @@ const file = (name: keyof typeof commands) => path.join(folder, name);
 
 beforeAll(() => {
 	mkdirSync(temporary);
+	process.env.TMPDIR = temporary;
+	// Of a process that is gone, of this one, and of one that is there.
+	for (const pid of [lost, process.pid, process.ppid]) mkdirSync(path.join(temporary, `agentic-flow-tool-${pid}-abc`));
 	for (const [name, body] of Object.entries(commands)) {
 		writeFileSync(path.join(folder, name), `#!/bin/sh\n${body}\n`);
 		chmodSync(path.join(folder, name), 0o755);
@@ -214,8 +221,10 @@ describe.skipIf(missing)(`a tool that a command runs${missing ? `: ${missing}` :
 	it("works in an empty folder of its own, which is gone afterwards", async () => {
 		const [working, forTemporary] = String(await call(file("where"))).split("\n");
 		expect(working).toBe(forTemporary);
-		expect(working).toContain("agentic-flow-tool-");
+		expect(working).toContain(`agentic-flow-tool-${process.pid}-`);
 		expect(existsSync(working as string)).toBe(false);
+		// Nor is anything left of processes that were lost.
+		expect(readdirSync(temporary)).toEqual([`agentic-flow-tool-${process.ppid}-abc`]);
 	});
 
 	it("refuses arguments that no command can take", async () => {
@@ -243,17 +252,16 @@ describe.skipIf(missing)(`a command whose worker was lost${missing ? `: ${missin
 		expect(await call(file("silent"), { steps })).toEqual(answer);
 	});
 
-	it("does not outlive the worker, where setpriv is there to see to that", async ({ skip }) => {
-		if (!existsSync("/usr/bin/setpriv")) skip("needs setpriv");
+	it("does not outlive the worker, nor does anything that it has started", async () => {
 		const program = `
 			import { runCommand } from ${JSON.stringify(new URL("./command.ts", import.meta.url).href)};
-			await runCommand({ file: ${JSON.stringify(file("stubborn"))}, args: [], folder: "/", environment: { PATH: process.env.PATH },
+			await runCommand({ file: ${JSON.stringify(file("family"))}, args: [], folder: "/", environment: { PATH: process.env.PATH },
 				timeLimitMs: 60_000, signal: new AbortController().signal, onOutput: () => process.stdout.write("begun") });`;
 		const worker: ChildProcess = spawn(process.execPath, ["--input-type=module", "-e", program], { stdio: ["ignore", "pipe", "inherit"] });
 		await new Promise((resolve) => worker.stdout?.once("data", resolve));
-		expect(processes()).toContain(file("stubborn"));
+		for (const member of [file("family"), file("stubborn")]) expect(processes()).toContain(member);
 		worker.kill("SIGKILL");
-		await until(() => !processes().includes(file("stubborn")));
+		await until(() => [file("family"), file("stubborn")].every((member) => !processes().includes(member)));
 	});
 });
 

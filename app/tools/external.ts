@@ -5,13 +5,12 @@
  */
 import { randomUUID } from "node:crypto";
 import { constants } from "node:fs";
-import { access, mkdtemp, rm, stat } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import path from "node:path";
+import { access, stat } from "node:fs/promises";
 import { stripVTControlCharacters } from "node:util";
 import type { ToolEntry } from "./catalogue/entry.ts";
 import { type CommandEnd, runCommand } from "./command.ts";
 import { type Tool, ToolError, type ToolRun } from "./tool.ts";
+import { inFolder } from "./working-folder.ts";
 
 export interface ExternalSettings {
 	/** Absolute path of the command; null where there is none. */
@@ -81,16 +80,6 @@ async function beginOnce(run: ToolRun): Promise<void> {
 		"INTERRUPTED",
 		"its worker was lost while the command ran: whether it took effect is not known. Look, and ask anew if it did not",
 	);
-}
-
-/** An empty one, as the command's working folder and for its temporary files. */
-async function inFolder<T>(work: (folder: string) => Promise<T>): Promise<T> {
-	const folder = await mkdtemp(path.join(tmpdir(), "agentic-flow-tool-"));
-	try {
-		return await work(folder);
-	} finally {
-		await rm(folder, { recursive: true, force: true });
-	}
 }
 
 function environmentFor({ jobId }: ToolRun, folder: string): Record<string, string> {
