@@ -37,7 +37,11 @@ import { CALL_MS, failureOf, isOver, listed, progressOf, requestOfCall, serverIn
 /** From this version on clients understand an event without data, which names the place to go on from. */
 const PRIMED_SINCE = "2025-11-25";
 
-export const SESSION_HEADER = "mcp-session-id";
+/** Between two signs of life of a call without news, milliseconds, and the progress that it then seems to make. */
+const SIGN_MS = 10_000;
+const LEAST_PROGRESS = 0.001;
+
+const SESSION_HEADER = "mcp-session-id";
 const VERSION_HEADER = "mcp-protocol-version";
 
 export interface StreamableParts {
@@ -193,18 +197,29 @@ export class Streamable {
 	}
 
 	/** Tells of progress until the job is over, nobody listens, or the worker goes away. */
-	#follow(stream: Pick<EventStream, "send" | "closed">, run: (wait: Wait) => Promise<Job>, place: () => Place | null): Promise<Job> {
+	async #follow(stream: Pick<EventStream, "send" | "closed">, run: (wait: Wait) => Promise<Job>, place: () => Place | null): Promise<Job> {
 		let told = -1;
-		const progress = (percent: number, message: string | null) => {
+		let said: string | null = null;
+		const tell = (percent: number) => {
 			const { progressToken } = place() ?? { progressToken: null };
 			// It must rise.
 			if (progressToken === null || percent <= told) return;
 			told = percent;
-			const params = { progressToken, progress: percent, total: 100, ...(message === null ? {} : { message }) };
+			const params = { progressToken, progress: percent, total: 100, ...(said === null ? {} : { message: said }) };
 			stream.send({ id: idOf(place() as Place), data: { jsonrpc: "2.0", method: "notifications/progress", params } });
 		};
-		const signal = AbortSignal.any([stream.closed, this.#parts.stopping]);
-		return run({ ms: CALL_MS, signal, listener: { progress } });
+		const progress = (percent: number, message: string | null) => {
+			said = message ?? said;
+			tell(percent);
+		};
+		// Many clients give up on who says nothing for a minute.
+		const sign = setInterval(() => tell(Math.max(0, told) + LEAST_PROGRESS), SIGN_MS);
+		try {
+			const signal = AbortSignal.any([stream.closed, this.#parts.stopping]);
+			return await run({ ms: CALL_MS, signal, listener: { progress } });
+		} finally {
+			clearInterval(sign);
+		}
 	}
 
 	/** Any worker may be told that it is not wanted any more, also before it was begun. */

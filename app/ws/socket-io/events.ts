@@ -6,6 +6,7 @@ import { ownerOf } from "../gate.ts";
 import type { SocketObserver, SocketSettings } from "../settings.ts";
 import { entityRoom, type RoomKind, workspaceRoom } from "./rooms.ts";
 import { hearTerminals, terminalEventNames } from "./terminals.ts";
+import { hearTools, toolEventNames } from "./tools.ts";
 
 /** Who sent an event, and what it may reach. */
 export interface Caller {
@@ -19,6 +20,7 @@ export interface Caller {
 /** Hears every event of the contract from a socket that has come in. What fails is answered with `error {message, error, timestamp}`. */
 export function listen(caller: Caller): void {
 	hearTerminals(caller);
+	hearTools(caller);
 	for (const [name, { schema, handle }] of Object.entries(events)) {
 		caller.socket.on(name, (payload: unknown) => {
 			const read = schema.safeParse(payload ?? {});
@@ -129,19 +131,12 @@ const events: Record<string, Event> = {
 	),
 
 	// Of the contract, but not of this build: an answer, and no pretence.
-	"mcp:tools:discover": event(anything, ({ socket }) => {
-		socket.emit("mcp:tools:list", { tools: [], timestamp: stamp() });
-	}),
-	"mcp:tool:execute": event(z.object({ executionId: id.nullable().default(null) }), ({ socket }, { executionId }) => {
-		const nothing = { result: null, executionTime: 0, tokenUsage: null, agentId: null };
-		socket.emit("mcp:tool:response", { executionId, success: false, error: NOT_HERE, ...nothing, timestamp: stamp() });
-	}),
 	"action:run-mastra-agent": event(anything, notHere),
 	"action:run-mastra-workflow": event(anything, notHere),
 };
 
 /** All that a client may send. */
-export const eventNames: readonly string[] = [...Object.keys(events), ...terminalEventNames];
+export const eventNames: readonly string[] = [...Object.keys(events), ...terminalEventNames, ...toolEventNames];
 
 const NOT_HERE = "Not part of this build.";
 

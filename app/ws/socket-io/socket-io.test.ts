@@ -355,24 +355,6 @@ describe("questions", () => {
 
 describe("what this build has not", () => {
 	it.each<[string, unknown, string, unknown]>([
-		["terminal:create", { cols: 80, rows: 24 }, "terminal:error", { sessionId: null, error: "Not part of this build." }],
-		["terminal:input", { sessionId: "s", input: "ls\r" }, "terminal:error", { sessionId: null, error: "Not part of this build." }],
-		["mcp:tools:discover", undefined, "mcp:tools:list", { tools: [], timestamp: recently }],
-		[
-			"mcp:tool:execute",
-			{ executionId: "e", toolName: "swarm_init" },
-			"mcp:tool:response",
-			{
-				executionId: "e",
-				success: false,
-				error: "Not part of this build.",
-				result: null,
-				executionTime: 0,
-				tokenUsage: null,
-				agentId: null,
-				timestamp: recently,
-			},
-		],
 		[
 			"action:run-mastra-agent",
 			{ agentId: "a" },
