@@ -124,6 +124,22 @@ export interface MemoryService {
 	published(workspace: string, key: string): Promise<MemoryEntry | null>;
 }
 
+/** What was imported of the original's hive, which nobody works with any more. */
+export interface HistoryService {
+	/** The newest rows, by the original's own names. */
+	hive(principal: Principal): Promise<{
+		/** The original's tables, and how many rows each has. */
+		readonly kinds: readonly { readonly kind: string; readonly count: number }[];
+		readonly agents: readonly Readonly<Record<string, unknown>>[];
+		readonly tasks: readonly Readonly<Record<string, unknown>>[];
+		readonly sessions: readonly Readonly<Record<string, unknown>>[];
+		readonly config: Readonly<Record<string, unknown>> | null;
+		/** What swarms remembered together: entries of the system `hivemind`. */
+		readonly entries: readonly MemoryEntry[];
+		readonly total: number;
+	}>;
+}
+
 /**
  * What is stored in this namespace anybody may read who knows the workspace and the key. Not a name that somebody has used
  * without meaning it.
@@ -368,6 +384,7 @@ export interface Services {
 	readonly tasks: TaskService;
 	readonly activities: ActivityService;
 	readonly memory: MemoryService;
+	readonly history: HistoryService;
 	readonly events: EventService;
 	readonly identity: IdentityService;
 	readonly cache: CacheService;

@@ -321,17 +321,20 @@ export const SwarmMemory = z.object({
 	total: z.int(),
 });
 
+/** A row of the original's, imported: by the original's own names. */
+const ImportedRow = z.record(z.string(), z.unknown()).meta({ id: "ImportedRow" });
+
 export const HivemindMemory = z.object({
 	memory: z.object({ entries: z.array(MemoryRow), total: z.int() }),
 	hive: z.object({
-		entries: z.array(MemoryRow),
+		entries: z.array(MemoryRow).meta({ description: "What the original's swarms remembered together." }),
 		total: z.int(),
 		tables: z.array(z.string()),
-		agents: z.array(AgentView),
-		tasks: z.array(TaskView),
+		agents: z.array(z.union([AgentView, ImportedRow])).meta({ description: "This server's, then imported ones." }),
+		tasks: z.array(z.union([TaskView, ImportedRow])).meta({ description: "This server's, then imported ones." }),
 	}),
-	config: z.null().meta({ description: "There is no such file." }),
-	sessions: z.array(z.never()).meta({ description: "There are no such files." }),
+	config: ImportedRow.nullable().meta({ description: "As it was imported." }),
+	sessions: z.array(ImportedRow).meta({ description: "As they were imported, newest first." }),
 });
 
 // --- Health

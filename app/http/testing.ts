@@ -115,6 +115,8 @@ export function inMemoryServices(): TestServices {
 		tasks: taskService(of),
 		activities: { list: async (principal, limit) => of(principal).activities.slice(0, limit) },
 		memory: memoryService(of, (workspace) => alive(workspaces.get(workspace) ?? new Workspace()), cache),
+		// Nothing was imported.
+		history: { hive: async () => ({ kinds: [], agents: [], tasks: [], sessions: [], config: null, entries: [], total: 0 }) },
 		events: {
 			subscribe: async () => () => {},
 			since: async (workspace, seq, limit) => (workspaces.get(workspace)?.events ?? []).slice(seq, seq + limit),

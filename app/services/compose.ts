@@ -17,6 +17,7 @@ import { type CacheObserver, type CacheSettings, cacheService } from "./cache.ts
 import { type Changer, changer, type EventPublisher } from "./changes.ts";
 import { type EventObserver, eventService } from "./events.ts";
 import { healthService } from "./health.ts";
+import { historyService } from "./history.ts";
 import { type IdentityObserver, identityService } from "./identity.ts";
 import { jobService } from "./jobs.ts";
 import { type LimitObserver, type LimitSettings, limitService } from "./limits.ts";
@@ -123,6 +124,7 @@ export function createServices({ database, connect, observe }: ServiceParts, set
 	return {
 		...changing(change),
 		...others,
+		history: historyService(database),
 		events,
 		identity,
 		calls: new CallStore(redis.state),

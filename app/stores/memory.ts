@@ -1,13 +1,13 @@
 import type { MemoryEntry, MemorySystem } from "../model.ts";
 import type { Queryable } from "./postgres.ts";
 
-const COLUMNS = `system, namespace, key, value, metadata, created_at as "createdAt", updated_at as "updatedAt",
+export const ENTRY_COLUMNS = `system, namespace, key, value, metadata, created_at as "createdAt", updated_at as "updatedAt",
 	access_count as "accessCount", expires_at as "expiresAt"`;
 
 const ALIVE = "(expires_at is null or expires_at > now())";
 
-/** Bytes of values that one listing holds: it ends before the entry that goes beyond. */
-const LISTED_BYTES = 8 * 1024 * 1024;
+/** Bytes of values that one listing holds: it ends before the entry that goes beyond, and is without one that is larger by itself. */
+export const LISTED_BYTES = 8 * 1024 * 1024;
 
 export interface EntryKey {
 	readonly system: MemorySystem;
@@ -33,7 +33,7 @@ export async function putEntry(
 				value = excluded.value, metadata = excluded.metadata, updated_at = excluded.updated_at, expires_at = excluded.expires_at,
 				created_at = case when old.expires_at <= excluded.updated_at then excluded.created_at else old.created_at end,
 				access_count = case when old.expires_at <= excluded.updated_at then 0 else old.access_count end
-			returning ${COLUMNS}, created_at = updated_at as created`,
+			returning ${ENTRY_COLUMNS}, created_at = updated_at as created`,
 		values: [workspace, entry.system, entry.namespace, entry.key, entry.value, entry.metadata, entry.ttlSeconds],
 	});
 	const { created, ...stored } = row as MemoryEntry & { created: boolean };
@@ -43,7 +43,7 @@ export async function putEntry(
 export async function findEntry(client: Queryable, workspace: string, { system, namespace, key }: EntryKey): Promise<MemoryEntry | null> {
 	const [row] = await client.query<MemoryEntry>({
 		name: "memory-find",
-		text: `select ${COLUMNS} from memory_entries where workspace = $1 and system = $2 and namespace = $3 and key = $4 and ${ALIVE}`,
+		text: `select ${ENTRY_COLUMNS} from memory_entries where workspace = $1 and system = $2 and namespace = $3 and key = $4 and ${ALIVE}`,
 		values: [workspace, system, namespace, key],
 	});
 	return row ?? null;
@@ -73,7 +73,7 @@ export async function listEntries(client: Queryable, workspace: string, filter: 
 		text: `with newest as (${newestOf("swarm")} union all ${newestOf("hivemind")}), counted as (
 				select *, sum(octet_length(value)) over (order by updated_at desc, system, namespace, key) as bytes from newest
 			)
-			select ${COLUMNS} from counted where bytes <= ${LISTED_BYTES} order by updated_at desc, system, namespace, key limit $5`,
+			select ${ENTRY_COLUMNS} from counted where bytes <= ${LISTED_BYTES} order by updated_at desc, system, namespace, key limit $5`,
 		values: [workspace, filter.system, filter.namespace, filter.like, limit],
 	});
 }
@@ -83,6 +83,7 @@ function newestOf(system: MemorySystem): string {
 	return `(select * from memory_entries
 		where workspace = $1 and system = '${system}' and ($2::text is null or $2 = '${system}')
 			and ($3::text is null or namespace = $3) and ($4::text is null or key ilike $4 or value ilike $4) and ${ALIVE}
+			and octet_length(value) <= ${LISTED_BYTES}
 		order by updated_at desc limit $5)`;
 }
 

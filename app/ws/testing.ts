@@ -262,6 +262,7 @@ export function memoryServices(principals: readonly Principal[]): MemoryServices
 				return () => revocations.delete(listener);
 			},
 		},
+		history: { hive: absent },
 		terminals: { create: absent, attach: absent, list: async () => [] },
 		cache: { get: absent, invalidate: async () => {} },
 		limits: { take: () => services.waitSeconds },

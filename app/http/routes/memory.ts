@@ -24,7 +24,7 @@ const ROWS = 20;
 const COLUMNS = Object.keys(MemoryRow.shape);
 
 /** What swarms remember: a value for each system, namespace and key. */
-export function memoryEndpoints({ memory, agents, tasks }: Services): Endpoint[] {
+export function memoryEndpoints({ memory, history, agents, tasks }: Services): Endpoint[] {
 	return [
 		endpoint({
 			method: "GET",
@@ -57,26 +57,27 @@ export function memoryEndpoints({ memory, agents, tasks }: Services): Endpoint[]
 			path: "/api/memory/hivemind",
 			kind: "list",
 			tag: "memory",
-			summary: "The newest entries of the system `hivemind`, with some agents and tasks.",
+			summary: "The newest entries of the system `hivemind`, with some agents and tasks, and what was imported of the original's.",
 			answer: HivemindMemory,
 			keptAs: () => "memory-hivemind",
 			handle: async ({ principal }) => {
-				const [listed, allAgents, allTasks] = await Promise.all([
+				const [listed, allAgents, allTasks, imported] = await Promise.all([
 					memory.list(principal, "hivemind", 50),
 					agents.list(principal),
 					tasks.list(principal),
+					history.hive(principal),
 				]);
 				return {
 					memory: { entries: listed.entries.map(memoryRow), total: listed.total },
 					hive: {
-						entries: [],
-						total: 0,
-						tables: ["agents", "tasks"],
-						agents: allAgents.slice(0, ROWS).map(agentView),
-						tasks: allTasks.slice(0, ROWS).map(taskView),
+						entries: imported.entries.map(memoryRow),
+						total: imported.total,
+						tables: [...new Set(["agents", "tasks", ...imported.kinds.map(({ kind }) => kind)])],
+						agents: [...allAgents.slice(0, ROWS).map(agentView), ...imported.agents].slice(0, ROWS),
+						tasks: [...allTasks.slice(0, ROWS).map(taskView), ...imported.tasks].slice(0, ROWS),
 					},
-					config: null,
-					sessions: [],
+					config: imported.config,
+					sessions: [...imported.sessions],
 				};
 			},
 		}),
