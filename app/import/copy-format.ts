@@ -112,19 +112,23 @@ export class RowWriter {
 
 	/** In the order of the columns of {@link stagedMemory}. */
 	memory(row: MemoryRow): void {
-		this.#write(11, () => {
-			for (const words of [row.system, row.namespace, row.key, row.value, row.metadata, row.more]) this.#copy.words(words);
-			for (const time of [row.createdAt, row.updatedAt, row.expiresAt]) this.#copy.time(time);
-			this.#copy.bigint(row.accessCount);
-		});
+		this.#begin(11);
+		const start = this.#copy.length;
+		for (const words of [row.system, row.namespace, row.key, row.value, row.metadata, row.more]) this.#copy.words(words);
+		for (const time of [row.createdAt, row.updatedAt, row.expiresAt]) this.#copy.time(time);
+		this.#copy.bigint(row.accessCount);
+		this.#hash.update(this.#copy.since(start));
 	}
 
 	/** In the order of the columns of {@link stagedHive}. */
 	hive(row: HiveRow): void {
-		this.#write(7, () => {
-			for (const words of [row.kind, row.id, row.swarmId, row.data]) this.#copy.words(words);
-			for (const time of [row.createdAt, row.updatedAt]) this.#copy.time(time);
-		});
+		this.#begin(8);
+		// It is the file's, not the row's.
+		this.#copy.time(row.sourceAt);
+		const start = this.#copy.length;
+		for (const words of [row.kind, row.id, row.swarmId, row.data]) this.#copy.words(words);
+		for (const time of [row.createdAt, row.updatedAt]) this.#copy.time(time);
+		this.#hash.update(this.#copy.since(start));
 	}
 
 	take(): Buffer {
@@ -140,12 +144,9 @@ export class RowWriter {
 		return this.#hash.digest("hex");
 	}
 
-	#write(fields: number, write: () => void): void {
+	#begin(fields: number): void {
 		this.#copy.row(fields);
 		this.#copy.bigint(this.#rows);
-		const start = this.#copy.length;
-		write();
-		this.#hash.update(this.#copy.since(start));
 		this.#rows += 1n;
 	}
 }
@@ -155,4 +156,5 @@ export const stagedMemory = `position bigint, system text, namespace text, key t
 	created_at timestamptz, updated_at timestamptz, expires_at timestamptz, access_count bigint`;
 
 /** Columns of the table that {@link RowWriter.hive} fills. */
-export const stagedHive = "position bigint, kind text, id text, swarm_id text, data text, created_at timestamptz, updated_at timestamptz";
+export const stagedHive = `position bigint, source_at timestamptz, kind text, id text, swarm_id text, data text,
+	created_at timestamptz, updated_at timestamptz`;

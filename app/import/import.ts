@@ -96,10 +96,11 @@ async function importFrom(
 		const tables = await loader.transaction(async () => {
 			const loaded: TableResult[] = [];
 			for (const table of contents.tables)
-				loaded.push(await loader.load(table, writtenAt, (read) => observe.rows(source, table.name, read, table.total)));
+				loaded.push(await loader.load(table, (read) => observe.rows(source, table.name, read, table.total)));
 			await loader.record({ sha256, options: JSON.stringify(options), source, bytes, tables: loaded });
 			return loaded;
 		});
+		await loader.announce(tables.reduce((sum, { inserted, updated }) => sum + inserted + updated, 0));
 		return { source, status: "imported", bytes, sha256, tables, unknown: contents.unknown };
 	} finally {
 		close();

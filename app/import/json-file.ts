@@ -95,7 +95,7 @@ function storeTable(store: z.output<typeof Store>, reading: Reading): Table {
 /** A file that is one record: kept as it is written. */
 function recordTable(kind: string, id: string, text: string, timestamp: unknown, { now, sourceAt }: Reading): Table {
 	const at = timeOf(cellOf(timestamp), now) ?? sourceAt;
-	const row: HiveRow = { kind, id, swarmId: null, createdAt: at, updatedAt: at, data: text };
+	const row: HiveRow = { kind, id, swarmId: null, createdAt: at, updatedAt: at, sourceAt, data: text };
 	return { name: kind, target: "hive_records", total: 1, rows: () => [{ row }] };
 }
 

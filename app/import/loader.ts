@@ -8,7 +8,7 @@ import type { Queryable, ServerAddress } from "../stores/postgres.ts";
 import type { Credentials } from "../stores/secrets.ts";
 import { appendChanges, lockWorkspace } from "../stores/workspaces.ts";
 import { RowWriter } from "./copy-format.ts";
-import { merges } from "./merge.ts";
+import { type Merge, merges } from "./merge.ts";
 import type { Outcome, Table } from "./rows.ts";
 
 /** Settings of {@link Loader.open}. */
@@ -29,7 +29,7 @@ export interface TableResult {
 	readonly target: Table["target"];
 	readonly read: number;
 	readonly inserted: number;
-	/** Newer than what was there under the same key. */
+	/** Newer than what was there under the same key, or in place of what had expired. */
 	readonly updated: number;
 	/** The same as what was there. */
 	readonly unchanged: number;
@@ -59,6 +59,14 @@ export interface LedgerEntry {
 /** Milliseconds. */
 const CONNECT_MS = 5_000;
 const LOCK_MS = 30_000;
+
+/** Room for sorting keys in memory, and no time spent on compiling statements that run once. */
+const FOR_MANY_ROWS = "set local work_mem = '64MB'; set local jit = off";
+
+/** https://www.postgresql.org/docs/17/errcodes-appendix.html */
+const UNIQUE = "23505";
+const DEADLOCK = "40P01";
+const ATTEMPTS = 3;
 
 const { builtins } = pg.types;
 
@@ -92,16 +100,18 @@ export class Loader {
 		return rows[0] === undefined ? null : { source: rows[0].source, importedAt: rows[0].importedAt.getTime() };
 	}
 
-	/** All of it, or nothing. */
+	/** All of it, or nothing. @param work runs again after a deadlock with somebody who writes the same keys */
 	async transaction<T>(work: () => Promise<T>): Promise<T> {
-		await this.#client.query("begin");
-		try {
-			const result = await work();
-			await this.#client.query("commit");
-			return result;
-		} catch (error) {
-			await this.#client.query("rollback").catch(() => {});
-			throw error;
+		for (let attempt = 1; ; attempt += 1) {
+			try {
+				await this.#client.query(`begin; ${FOR_MANY_ROWS}`);
+				const result = await work();
+				await this.#client.query("commit");
+				return result;
+			} catch (error) {
+				await this.#client.query("rollback").catch(() => {});
+				if (attempt === ATTEMPTS || (error as { code?: unknown }).code !== DEADLOCK) throw error;
+			}
 		}
 	}
 
@@ -110,7 +120,7 @@ export class Loader {
 	 *
 	 * @param onRows is told now and then how many have been read
 	 */
-	async load(table: Table, sourceAt: number, onRows: (read: number) => void): Promise<TableResult> {
+	async load(table: Table, onRows: (read: number) => void): Promise<TableResult> {
 		const merge = merges[table.target];
 		await this.#client.query(merge.prepare);
 		const tally = new Tally(table, onRows);
@@ -119,12 +129,13 @@ export class Loader {
 			this.#client.query(copyFrom(`copy ${merge.staged} from stdin with (format binary)`)),
 		);
 		await this.#client.query(`analyze ${merge.staged}`);
-		const values = [this.#workspace, new Date(sourceAt)];
-		if (this.#dryRun) await this.#client.query(merge.fetch, values);
-		await this.#client.query(merge.judge, values);
+		const workspace = [this.#workspace];
+		if (this.#dryRun) await this.#client.query(merge.fetch, workspace);
+		await this.#client.query(merge.judge, workspace);
 		await this.#client.query("analyze verdicts");
-		const verdicts = await this.#verdicts();
-		if (verdicts.inserted + verdicts.updated > 0) await this.#client.query(merge.apply, values);
+		if ((await this.#verdicts()).there > 0) await this.#client.query(merge.settle, workspace);
+		const { there: _, ...verdicts } = await this.#verdicts();
+		await this.#apply(merge, verdicts);
 		const judged = Object.values(verdicts).reduce((sum, count) => sum + count, 0);
 		const { taken, read, expired, reasons, checksum } = tally;
 		const duplicates = taken - judged;
@@ -144,7 +155,7 @@ export class Loader {
 		return result;
 	}
 
-	/** Notes what was imported, and that the workspace has changed. Within {@link transaction}, last: from here on others wait. */
+	/** Notes what was imported. Within {@link transaction}. */
 	async record({ sha256, options, source, bytes, tables }: LedgerEntry): Promise<void> {
 		if (this.#dryRun) return;
 		await this.#client.query(
@@ -152,37 +163,58 @@ export class Loader {
 			on conflict (workspace, sha256, options) do nothing`,
 			[this.#workspace, sha256, options, source, bytes, JSON.stringify(tables)],
 		);
-		const imported = tables.reduce((sum, { inserted, updated }) => sum + inserted + updated, 0);
-		if (imported > 0) await this.#noteChange(imported);
+	}
+
+	/**
+	 * Tells whoever follows the workspace that it has changed: one event for all rows, upon which they take its state anew. The
+	 * workers look for it every second. In a transaction of its own: whoever has the workspace's lock may wait for one of the rows.
+	 *
+	 * @param rows how many are new or other
+	 */
+	async announce(rows: number): Promise<void> {
+		if (this.#dryRun || rows === 0) return;
+		const queryable: Queryable = {
+			query: async ({ text, values }) => (await this.#client.query(text, values as unknown[])).rows,
+		};
+		await this.transaction(async () => {
+			const { seq, at } = await lockWorkspace(queryable, this.#workspace);
+			const event: SyncEvent = {
+				seq: seq + 1,
+				entityType: "memory",
+				entityId: null,
+				action: "reset",
+				data: { imported: rows },
+				timestamp: Date.parse(at),
+			};
+			await appendChanges(queryable, this.#workspace, { at, events: [event], activities: [] });
+		});
 	}
 
 	close(): Promise<void> {
 		return this.#client.end();
 	}
 
-	/** One event for all rows: whoever follows the workspace takes its state anew. The workers look for it every second. */
-	async #noteChange(imported: number): Promise<void> {
-		const queryable: Queryable = {
-			query: async ({ text, values }) => (await this.#client.query(text, values as unknown[])).rows,
-		};
-		const { seq, at } = await lockWorkspace(queryable, this.#workspace);
-		const event: SyncEvent = {
-			seq: seq + 1,
-			entityType: "memory",
-			entityId: null,
-			action: "reset",
-			data: { imported },
-			timestamp: Date.parse(at),
-		};
-		await appendChanges(queryable, this.#workspace, { at, events: [event], activities: [] });
+	async #apply({ add, put }: Merge, { inserted, updated }: { readonly inserted: number; readonly updated: number }): Promise<void> {
+		const left = updated > 0 ? ["updated"] : [];
+		if (inserted > 0) {
+			await this.#client.query("savepoint added");
+			try {
+				await this.#client.query(add, [this.#workspace]);
+			} catch (error) {
+				if ((error as { code?: unknown }).code !== UNIQUE) throw error;
+				await this.#client.query("rollback to added");
+				left.push("inserted");
+			}
+		}
+		if (left.length > 0) await this.#client.query(put, [this.#workspace, left]);
 	}
 
-	async #verdicts(): Promise<Record<"inserted" | "updated" | "unchanged" | "kept", number>> {
+	async #verdicts(): Promise<Record<"there" | "inserted" | "updated" | "unchanged" | "kept", number>> {
 		const { rows } = await this.#client.query<{ verdict: string; count: number }>(
 			"select verdict, count(*) as count from verdicts group by verdict",
 		);
 		const of = (name: string) => rows.find(({ verdict }) => verdict === name)?.count ?? 0;
-		return { inserted: of("inserted"), updated: of("updated"), unchanged: of("unchanged"), kept: of("kept") };
+		return { there: of("there"), inserted: of("inserted"), updated: of("updated"), unchanged: of("unchanged"), kept: of("kept") };
 	}
 
 	async #clashes(statement: string): Promise<TableResult["clashes"]> {

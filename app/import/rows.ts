@@ -27,6 +27,8 @@ export interface HiveRow {
 	readonly swarmId: Words | null;
 	readonly createdAt: number;
 	readonly updatedAt: number;
+	/** When the file was last written. */
+	readonly sourceAt: number;
 	/** JSON. */
 	readonly data: string;
 }

@@ -155,7 +155,7 @@ function* hiveRows({ name: kind, columns, cells }: SqliteTable, { now, sourceAt 
 			const known = times.map((index) => timeOf(row[index] as Cell, now)).filter((time) => typeof time === "number");
 			const created = (createdAt === undefined ? null : timeOf(row[createdAt] as Cell, now)) ?? known[0] ?? sourceAt;
 			const data = JSON.stringify(Object.fromEntries(columns.map((column, index) => [column, jsonOf(row[index] as Cell)])));
-			yield { row: { kind, id, swarmId: swarm, createdAt: created, updatedAt: Math.max(created, ...known), data } };
+			yield { row: { kind, id, swarmId: swarm, createdAt: created, updatedAt: Math.max(created, ...known), sourceAt, data } };
 		}
 	}
 }
