@@ -2,7 +2,9 @@ import type { MemorySystem, Principal } from "../model.ts";
 import { ServiceError } from "../ports.ts";
 import { clearNamespace, copySystem, deleteExpired, type NamespaceFigures, namespaceFigures } from "../stores/namespaces.ts";
 import type { Database } from "../stores/postgres.ts";
+import { measure } from "../stores/saved-states.ts";
 import type { Changer } from "./changes.ts";
+import { demandSmall } from "./saved-states.ts";
 
 /** Memory by the namespace instead of by the key. */
 export interface NamespaceService {
@@ -12,7 +14,12 @@ export interface NamespaceService {
 	clear(principal: Principal, system: MemorySystem, namespace: string): Promise<number>;
 	/** Deletes what has expired before housekeeping does. @param namespace null for all. @returns how many there were */
 	deleteExpired(principal: Principal, namespace: string | null): Promise<number>;
-	/** Copies what a system has to the other one, unless that has a newer entry. @returns how many entries were written */
+	/**
+	 * Copies what a system has to the other one, unless that has a newer entry.
+	 *
+	 * @returns how many entries were written
+	 * @throws ServiceError CONFLICT where there is too much
+	 */
 	copy(principal: Principal, from: MemorySystem, to: MemorySystem): Promise<number>;
 }
 
@@ -52,8 +59,10 @@ export function namespaceService(database: Database, change: Changer, unpublish:
 			try {
 				return await change(
 					principal,
-					(client) => copySystem(client, principal.workspace, from, to),
-					async (count, { happened, noted }) => {
+					(client) => measure(client, principal.workspace, "memory"),
+					async (size, { client, workspace, happened, noted }) => {
+						demandSmall(size);
+						const count = await copySystem(client, workspace, from, to);
 						if (count > 0) {
 							happened("memory", null, "reset", { system: to });
 							noted("memory_copied", `${count} entries were copied from ${from} to ${to}`, { from, to, count });

@@ -16,7 +16,7 @@ import type { Changer } from "./changes.ts";
 import { demandLength } from "./demand.ts";
 
 /** A state is written and put back in one transaction: bytes and entries that this may cost. States of a scope that are kept. */
-export const savedLimits = { bytes: 33_554_432, entries: 20_000, kept: 20, label: 500 } as const;
+export const savedLimits = { bytes: 16_777_216, entries: 10_000, kept: 20, label: 500 } as const;
 
 /** What is kept of a workspace, to be put back later: in the database, for the workspace alone. */
 export interface SavedStateService {
@@ -84,7 +84,8 @@ export function savedStateService(database: Database, change: Changer, unpublish
 	};
 }
 
-function demandSmall({ bytes, entries, tasks }: Pick<SavedState, "bytes" | "entries" | "tasks">): void {
+/** @throws ServiceError CONFLICT where one transaction should not carry as much */
+export function demandSmall({ bytes, entries, tasks }: Pick<SavedState, "bytes" | "entries" | "tasks">): void {
 	const what =
 		bytes > savedLimits.bytes
 			? `${bytes} bytes; ${savedLimits.bytes}`
@@ -92,5 +93,5 @@ function demandSmall({ bytes, entries, tasks }: Pick<SavedState, "bytes" | "entr
 				? `${entries + tasks} entries and tasks; ${savedLimits.entries}`
 				: null;
 	if (what !== null)
-		throw new ServiceError("CONFLICT", `there are ${what} can be kept at once. Delete what is not needed, or back the database up`);
+		throw new ServiceError("CONFLICT", `there are ${what} can be copied at once. Delete what is not needed, or back the database up`);
 }

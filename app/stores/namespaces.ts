@@ -45,15 +45,27 @@ export async function namespaceFigures(
 	});
 }
 
+/** Rows that one statement deletes, to stay well within its time-out. */
+const BATCH = 10_000;
+
 /** @returns how many there were */
 export async function clearNamespace(client: Queryable, workspace: string, system: MemorySystem, namespace: string): Promise<number> {
-	const [row] = await client.query<{ count: number }>({
-		name: "namespaces-clear",
-		text: `with gone as (delete from memory_entries where workspace = $1 and system = $2 and namespace = $3 returning 1)
-			select count(*) from gone`,
-		values: [workspace, system, namespace],
-	});
-	return row?.count ?? 0;
+	let cleared = 0;
+	for (;;) {
+		const [row] = await client.query<{ count: number }>({
+			name: "namespaces-clear",
+			text: `with gone as (
+					delete from memory_entries where workspace = $1 and (system, namespace, key) in (
+						select system, namespace, key from memory_entries where workspace = $1 and system = $2 and namespace = $3 limit ${BATCH})
+					returning 1
+				)
+				select count(*) from gone`,
+			values: [workspace, system, namespace],
+		});
+		const count = row?.count ?? 0;
+		cleared += count;
+		if (count < BATCH) return cleared;
+	}
 }
 
 /** @param namespace null for all. @returns how many there were */

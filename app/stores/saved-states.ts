@@ -111,18 +111,43 @@ export async function deleteStates(client: Queryable, workspace: string, ids: re
 	});
 }
 
+/** Bytes of rows, as they are stored, that one statement puts back, to stay well within its time-out. */
+const BATCH_BYTES = 2_097_152;
+
 /** Puts the entries of a state over those that there are; those that have expired meanwhile stay away. @returns how many */
 export async function restoreMemory(client: Queryable, workspace: string, state: string): Promise<number> {
-	const rows = await client.query({
-		name: "saved-restore-memory",
-		text: `insert into memory_entries (workspace, ${columns.memory}) ${savedRows("memory")} where ${ALIVE}
-			on conflict (workspace, system, namespace, key) do update set value = excluded.value, metadata = excluded.metadata,
-				created_at = excluded.created_at, updated_at = excluded.updated_at, access_count = excluded.access_count,
-				expires_at = excluded.expires_at
-			returning 1`,
+	const ends = await client.query<{ number: number }>({
+		name: "saved-batches",
+		text: `select max(number) as number from (
+				select number, sum(pg_column_size(data)) over (order by number) / ${BATCH_BYTES} as batch
+				from saved_rows where workspace = $1 and state = $2 and kind = 'memory'
+			) as each group by batch order by 1`,
 		values: [workspace, state],
 	});
-	return rows.length;
+	let entries = 0;
+	let after = 0;
+	for (const { number } of ends) {
+		entries += await restoreBatch(client, workspace, state, after, number);
+		after = number;
+	}
+	return entries;
+}
+
+async function restoreBatch(client: Queryable, workspace: string, state: string, after: number, upTo: number): Promise<number> {
+	const [row] = await client.query<{ count: number }>({
+		name: "saved-restore-memory",
+		text: `with restored as (
+				insert into memory_entries (workspace, ${columns.memory}) ${savedRows("memory")}
+					and saved.number > $3 and saved.number <= $4 and (put.expires_at is null or put.expires_at > now())
+				on conflict (workspace, system, namespace, key) do update set value = excluded.value, metadata = excluded.metadata,
+					created_at = excluded.created_at, updated_at = excluded.updated_at, access_count = excluded.access_count,
+					expires_at = excluded.expires_at
+				returning 1
+			)
+			select count(*) from restored`,
+		values: [workspace, state, after, upTo],
+	});
+	return row?.count ?? 0;
 }
 
 /** In the place of all that there is, but for activities. Claims count as heard of now. @returns memory's entries */
@@ -145,8 +170,9 @@ export async function restoreWorkspace(client: Queryable, workspace: string, sta
 	return await restoreMemory(client, workspace, state);
 }
 
+/** A function in the list of columns would be called for each of them. */
 function savedRows(kind: Kind): string {
-	return `select $1, ${columns[kind]} from (
-			select (jsonb_populate_record(null::${tables[kind]}, data)).* from saved_rows where workspace = $1 and state = $2 and kind = '${kind}'
-		) as saved`;
+	const put = columns[kind].split(",").map((column) => `put.${column.trim()}`);
+	return `select $1, ${put.join(", ")} from saved_rows as saved cross join lateral jsonb_populate_record(null::${tables[kind]}, saved.data) as put
+		where saved.workspace = $1 and saved.state = $2 and saved.kind = '${kind}'`;
 }

@@ -7,6 +7,7 @@ import { randomUUID } from "node:crypto";
 import { constants } from "node:fs";
 import { access, stat } from "node:fs/promises";
 import { stripVTControlCharacters } from "node:util";
+import { BEGUN } from "../services/once.ts";
 import type { ToolEntry } from "./catalogue/entry.ts";
 import { type CommandEnd, runCommand } from "./command.ts";
 import { type Tool, ToolError, type ToolRun } from "./tool.ts";
@@ -75,7 +76,7 @@ async function demandCommand(file: string | null, name: string): Promise<string>
 /** Of a command that was begun and never heard of again nobody knows what it did. */
 async function beginOnce(run: ToolRun): Promise<void> {
 	const mine = randomUUID();
-	if ((await run.step("begun", async () => mine)) === mine) return;
+	if ((await run.step(BEGUN, async () => mine)) === mine) return;
 	throw new ToolError(
 		"INTERRUPTED",
 		"its worker was lost while the command ran: whether it took effect is not known. Look, and ask anew if it did not",

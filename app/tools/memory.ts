@@ -9,8 +9,9 @@ const SYSTEM = "swarm";
 
 const NAMESPACE = "default";
 
-/** Entries of a listing, at most. */
+/** Entries of a listing, and bytes of their values, at most. */
 const LISTED = 1_000;
+const LISTED_BYTES = 4_194_304;
 
 /** What memory_usage does, by its `action`. */
 const actions: Readonly<Record<string, Tool>> = {
@@ -36,8 +37,8 @@ const actions: Readonly<Record<string, Tool>> = {
 
 	async list(args, run) {
 		const namespace = namespaceOf(args);
-		const entries = await found(run, namespace, "*", LISTED);
-		return { success: true, action: "list", namespace, entries, count: entries.length, truncated: entries.length === LISTED };
+		const { entries, truncated } = await found(run, namespace, "*", LISTED);
+		return { success: true, action: "list", namespace, entries, count: entries.length, truncated };
 	},
 
 	async delete(args, { services, principal }) {
@@ -48,8 +49,8 @@ const actions: Readonly<Record<string, Tool>> = {
 	async search(args, run) {
 		const namespace = namespaceOf(args);
 		const pattern = text(args, "key") ?? text(args, "value") ?? "*";
-		const results = await found(run, namespace, pattern, LISTED);
-		return { success: true, action: "search", namespace, pattern, results, count: results.length, truncated: results.length === LISTED };
+		const { entries, truncated } = await found(run, namespace, pattern, LISTED);
+		return { success: true, action: "search", namespace, pattern, results: entries, count: entries.length, truncated };
 	},
 };
 
@@ -60,8 +61,8 @@ export const memoryTools: Readonly<Record<string, Tool>> = {
 		const limit = wholeNumber(args, "limit", 1, LISTED) ?? 10;
 		const namespace = text(args, "namespace");
 		const pattern = neededText(args, "pattern");
-		const results = await found(run, namespace, pattern, limit);
-		return { success: true, pattern, namespace, results, count: results.length, truncated: results.length === limit };
+		const { entries, truncated } = await found(run, namespace, pattern, limit);
+		return { success: true, pattern, namespace, results: entries, count: entries.length, truncated };
 	},
 
 	async memory_namespace(args, { services, principal }) {
@@ -124,10 +125,16 @@ function neededValue(value: unknown): string {
 	return typeof value === "string" ? value : neededText({}, "value", "the text to store");
 }
 
+/** Newest first, as many as an answer can carry. */
 async function found({ services, principal }: ToolRun, namespace: string | null, pattern: string, limit: number) {
-	const query =
-		namespace === null ? ({ system: SYSTEM, pattern, limit } as const) : ({ system: SYSTEM, namespace, pattern, limit } as const);
-	return await services.memory.search(principal, query);
+	const where = namespace === null ? {} : { namespace };
+	const all = await services.memory.search(principal, { system: SYSTEM, ...where, pattern, limit });
+	let bytes = 0;
+	const end = all.findIndex(({ value }) => {
+		bytes += Buffer.byteLength(value);
+		return bytes > LISTED_BYTES;
+	});
+	return { entries: end === -1 ? all : all.slice(0, end), truncated: end !== -1 || all.length === limit };
 }
 
 function withoutValue({ value: _, system: __, ...rest }: MemoryEntry): Omit<MemoryEntry, "value" | "system"> {

@@ -170,9 +170,19 @@ describe.skipIf(missing)(`tools about memory${missing ? `: ${missing}` : ""}`, (
 				values: [ada.workspace, savedLimits.entries + 1],
 			}),
 		);
-		expect(await refusalOf(run("memory_backup", { path: "p" }))).toMatch(/^CONFLICT: there are 20001 entries and tasks; 20000 can be kept/);
+		expect(await refusalOf(run("memory_backup", { path: "p" }))).toMatch(
+			/^CONFLICT: there are 10001 entries and tasks; 10000 can be copied at once/,
+		);
 		await run("memory_namespace", { action: "clear", namespace: "many" });
 		expect(await run("memory_backup", { path: "p" })).toMatchObject({ entries: 0 });
+	});
+
+	it("lists as many entries as an answer can carry, and says that there are more", async () => {
+		for (const key of ["a", "b", "c", "d", "e", "f"]) await store(key, "x".repeat(1_000_000));
+		const listed = await run("memory_usage", { action: "list" });
+		expect(listed).toMatchObject({ count: 4, truncated: true });
+		expect(listed.entries.map(({ key }: { key: string }) => key)).toEqual(["f", "e", "d", "c"]);
+		expect(await run("memory_search", { pattern: "xxx" })).toMatchObject({ count: 4, truncated: true });
 	});
 
 	it("puts a workspace back to a snapshot: swarm, agents, tasks and memory", async () => {
