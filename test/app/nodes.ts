@@ -1,5 +1,5 @@
 /** The whole of it on this machine: nodes with their workers, HAProxy in front as the project configures it, real stores behind. */
-import { env } from "../../app/contract.ts";
+import { env, paths } from "../../app/contract.ts";
 import { Daemon as Balancer, missing as haproxyMissing } from "../haproxy/daemon.ts";
 import { settingsFor } from "../haproxy/settings.ts";
 import { freePort } from "./daemon.ts";
@@ -34,6 +34,10 @@ export interface Nodes {
 	readonly balancer: Balancer;
 	/** Of HAProxy. */
 	readonly port: number;
+	/** Where HAProxy serves MCP at `/`. */
+	readonly mcpPort: number;
+	/** What the workers are told. */
+	readonly environment: Readonly<Record<string, string>>;
 	/** `127.0.0.1:<port>`, a name that the workers answer to. */
 	readonly host: string;
 	/** Process ids of all workers, by port. */
@@ -62,12 +66,12 @@ export async function startNodes(): Promise<Nodes> {
 		const migration = new ServerProcess("migrate", setting.environment);
 		if ((await migration.exited) !== 0) throw new Error(`the migration failed:\n${migration.output}`);
 
-		const port = await freePort();
+		const [port, mcpPort] = [await freePort(), await freePort()];
 		const host = `127.0.0.1:${port}`;
 		const environment = {
 			...setting.environment,
 			[env.stickyKey]: STICKY_KEY,
-			[env.allowedHosts]: `agentic.test,${host}`,
+			[env.allowedHosts]: `agentic.test,${host},127.0.0.1:${mcpPort}`,
 			[env.drainSeconds]: String(DRAIN_SECONDS),
 			// Whoever comes without a credential is one principal, and all clients of these tests are that one.
 			PRINCIPAL_RATE: "100000",
@@ -82,7 +86,7 @@ export async function startNodes(): Promise<Nodes> {
 		cleanup.push(() => Promise.all(pods.map((pod) => pod.remove())));
 		await Promise.all(pods.map((pod) => pod.start()));
 
-		const balancer = opened(await startBalancer(port, pods));
+		const balancer = opened(await startBalancer(port, mcpPort, pods));
 		return {
 			postgres,
 			state,
@@ -90,6 +94,8 @@ export async function startNodes(): Promise<Nodes> {
 			pods,
 			balancer,
 			port,
+			mcpPort,
+			environment,
 			host,
 			workers: () => new Map(pods.flatMap((pod) => [...pod.workers])),
 			stop,
@@ -101,14 +107,17 @@ export async function startNodes(): Promise<Nodes> {
 }
 
 /** With the numbers that the stacks have. */
-async function startBalancer(port: number, pods: readonly Pod[]): Promise<Balancer> {
+async function startBalancer(port: number, mcpPort: number, pods: readonly Pod[]): Promise<Balancer> {
 	const servers = pods.flatMap(({ workerPorts }, node) =>
 		workerPorts.map((worker, index) => ({ name: `n${node + 1}-w${index + 1}`, host: "127.0.0.1", port: worker })),
 	);
 	const { sticky, timeouts, ...rest } = await settingsFor({ kind: "addresses", servers });
 	const settings = {
 		...rest,
-		binds: [{ address: "127.0.0.1", port, tls: null, mount: null }],
+		binds: [
+			{ address: "127.0.0.1", port, tls: null, mount: null },
+			{ address: "127.0.0.1", port: mcpPort, tls: null, mount: paths.mcp },
+		],
 		client: { kind: "connection" } as const,
 		sticky: { ...sticky, key: STICKY_KEY },
 		http: { maxPerWorker: 64, maxQueuePerWorker: 64 },
