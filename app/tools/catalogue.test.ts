@@ -3,6 +3,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import type { Principal, Role } from "../model.ts";
 import { argumentLimits } from "./arguments.ts";
+import { tableOf } from "./catalogue.fixture.ts";
 import { toolCatalogue, toolEntries } from "./catalogue.ts";
 
 const catalogue = toolCatalogue();
@@ -54,6 +55,12 @@ describe("the catalogue", () => {
 
 	it("says of each what it does, in a sentence", () => {
 		expect(toolEntries.filter(({ description }) => !/^.{10,200}\.$/.test(description)).map(({ name }) => name)).toEqual([]);
+	});
+
+	it("is in docs/tools.md as it is", () => {
+		const page = readFileSync(new URL("../../docs/tools.md", import.meta.url), "utf8");
+		const table = tableOf(toolEntries).join("\n");
+		expect(page.slice(page.indexOf("| category |")).trim(), "put this table into docs/tools.md").toBe(table);
 	});
 
 	it("finds a tool with and without the prefix of some clients", () => {
