@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { ConfigError, readMigrateConfig, readPodConfig, readTokenConfig, readWorkerConfig } from "./config.ts";
+import { ConfigError, readJobsConfig, readMigrateConfig, readPodConfig, readTokenConfig, readWorkerConfig } from "./config.ts";
 
 let secretsDir: string;
 let good: Record<string, string>;
@@ -57,7 +57,7 @@ describe("a worker's settings", () => {
 			legacyOpen: false,
 			pingMs: 25_000,
 			keepAliveMs: 180_000,
-			terminals: false,
+			terminals: null,
 			workers: 1,
 			rates: { principal: 500, address: 20_000 },
 			shedDelayMs: 50,
@@ -181,6 +181,21 @@ describe("a pod's settings", () => {
 		expect(faultsOf(() => readPodConfig({ ...good, WORKERS: "9", STICKY_KEY: "" }))).toEqual([
 			'WORKERS is "9", not a whole number from 1 to 8',
 			"STICKY_KEY is missing",
+		]);
+	});
+});
+
+describe("the command that tools are run by", () => {
+	it("is none, unless it is given", () => {
+		expect(readJobsConfig(good).tools).toEqual({ claudeFlowBin: null, commandMs: 60_000 });
+		const given = { CLAUDE_FLOW_BIN: "/opt/claude-flow", CLAUDE_FLOW_SECONDS: "300" };
+		expect(readJobsConfig({ ...good, ...given }).tools).toEqual({ claudeFlowBin: "/opt/claude-flow", commandMs: 300_000 });
+	});
+
+	it("is found by its absolute path alone, and ended after five minutes at most", () => {
+		expect(faultsOf(() => readJobsConfig({ ...good, CLAUDE_FLOW_BIN: "npx claude-flow", CLAUDE_FLOW_SECONDS: "301" }))).toEqual([
+			'CLAUDE_FLOW_BIN is "npx claude-flow", not an absolute path',
+			'CLAUDE_FLOW_SECONDS is "301", not a whole number from 1 to 300',
 		]);
 	});
 });
