@@ -278,6 +278,19 @@ describe("memory", () => {
 		expect(JSON.parse((await alice("GET", "/api/memory/ui/k")).json().value)).toEqual(value);
 	});
 
+	it("gives back JSON that is too deep to be written as the text it is, and still lists the others", async () => {
+		const alice = await testApp().as("alice");
+		const deep = `${"[".repeat(50_000)}${"]".repeat(50_000)}`;
+		for (const [key, value] of [
+			["deep", deep],
+			["plain", "[1]"],
+		])
+			await alice("POST", "/api/memory", { key, value });
+		expect((await alice("GET", "/api/memory/retrieve?key=deep")).json().value).toBe(deep);
+		const { entries } = (await alice("GET", "/api/memory/swarm")).json();
+		expect(entries.map(({ value }: { value: unknown }) => value)).toEqual([[1], deep]);
+	});
+
 	it("answers plain text by key as JSON text, which is what its client parses", async () => {
 		const alice = await testApp().as("alice");
 		await alice("POST", "/api/memory", { key: "k", value: "no JSON", namespace: "ui" });

@@ -119,7 +119,7 @@ export function memoryRecord(entry: MemoryEntry): z.input<typeof MemoryRecord> {
 	};
 }
 
-/** What was stored, as a value: text that is no JSON is itself. */
+/** What was stored, as a value: text that is no JSON, or JSON too deep to be sent again, is itself. */
 export function storedValue(stored: string): unknown {
 	const value = parsed(stored);
 	return value === undefined ? stored : value;
@@ -129,12 +129,21 @@ export function now(): string {
 	return new Date().toISOString();
 }
 
+/** Reading JSON goes deeper than writing it, which would fail for everything in the same answer. */
+const DEEPEST = 1_000;
+
 function parsed(text: string): unknown {
 	try {
-		return JSON.parse(text);
+		const value: unknown = JSON.parse(text);
+		return text.length > 2 * DEEPEST && isDeeper(value, DEEPEST) ? undefined : value;
 	} catch {
 		return undefined;
 	}
+}
+
+function isDeeper(value: unknown, levels: number): boolean {
+	if (typeof value !== "object" || value === null) return false;
+	return levels === 0 || Object.values(value).some((each) => isDeeper(each, levels - 1));
 }
 
 function count(tasks: readonly Task[], status: Task["status"]): number {
