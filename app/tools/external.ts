@@ -36,21 +36,20 @@ export function externalTool({ name, repeatable }: ToolEntry, { claudeFlowBin, c
 		if (Buffer.byteLength(params) > LONGEST_ARGUMENTS) {
 			throw new ToolError("INVALID", `the arguments have more than ${LONGEST_ARGUMENTS} bytes as JSON, which is all that a command takes`);
 		}
-		return await run.step("outcome", async () => {
+		const call = async (folder: string) => {
 			if (!repeatable) await beginOnce(run);
-			return await inFolder(async (folder) => {
-				const end = await runCommand({
-					file,
-					args: ["mcp", "exec", "--tool", name, "--params", params, "--format", "json"],
-					folder,
-					environment: environmentFor(run, folder),
-					timeLimitMs: commandMs,
-					signal: run.signal,
-					onOutput: (stream, data) => run.output(stream, data),
-				});
-				return answerOf(name, end);
+			const end = await runCommand({
+				file,
+				args: ["mcp", "exec", "--tool", name, "--params", params, "--format", "json"],
+				folder,
+				environment: environmentFor(run, folder),
+				timeLimitMs: commandMs,
+				signal: run.signal,
+				onOutput: (stream, data) => run.output(stream, data),
 			});
-		});
+			return answerOf(name, end);
+		};
+		return await run.step("outcome", () => inFolder(call));
 	};
 }
 
