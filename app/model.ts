@@ -134,6 +134,7 @@ export interface Job {
 	readonly priority: TaskPriority;
 	/** How often it has been begun. */
 	readonly attempts: number;
+	/** After so many attempts that failed in a way that may pass it is dead; lost workers are counted apart. */
 	readonly maxAttempts: number;
 	/** 0 to 100. */
 	readonly progress: number;

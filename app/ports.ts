@@ -290,7 +290,7 @@ export interface JobService {
 	list(principal: Principal, query: { readonly state?: JobState; readonly limit: number; readonly before?: string }): Promise<Job[]>;
 	/** At once where it is queued, as soon as its tool lets go where it is active. One that is over stays as it is. */
 	cancel(principal: Principal, id: string): Promise<Job>;
-	/** Puts a job that is dead or failed back into the queue, as if it had never been tried. CONFLICT for any other. */
+	/** Puts a job that is dead or failed back into the queue, as if it had never failed: what it has changed stays, and is not changed again. CONFLICT for any other. */
 	retry(principal: Principal, id: string): Promise<Job>;
 	/** Of all workspaces together; what they say is a few seconds old at most. */
 	figures(): Promise<JobFigures>;

@@ -10,12 +10,12 @@ const LONGEST_RESULT = 8 * 1_048_576;
 /** Characters of an error's message. */
 const LONGEST_MESSAGE = 4_000;
 
-/** Milliseconds before the second attempt, and at most before any. */
+/** Milliseconds before the attempt after the first failure, and at most before any. */
 const backoff = { first: 1_000, longest: 60_000 } as const;
 
-/** The longer the more often it was tried; half of it chance, so that what failed together does not come together. */
-export function backoffMs(attempts: number): number {
-	const whole = Math.min(backoff.longest, backoff.first * 4 ** (attempts - 1));
+/** The longer the more often it failed; half of it chance, so that what failed together does not come together. */
+export function backoffMs(failures: number): number {
+	const whole = Math.min(backoff.longest, backoff.first * 4 ** (failures - 1));
 	return Math.round(whole * (0.5 + Math.random() / 2));
 }
 
@@ -46,7 +46,7 @@ export function outcomeOf(job: Claimed, end: End, onFault: (error: unknown) => v
 	const { retryable, fault, ...error } = told(end.error);
 	if (fault) onFault(end.error);
 	if (!retryable) return ended("failed", error);
-	return ended(job.attempts < job.maxAttempts ? "queued" : "dead", error);
+	return ended(job.failures + 1 < job.maxAttempts ? "queued" : "dead", error);
 }
 
 const codes: { readonly [code in ServiceErrorCode]: JobErrorCode } = {

@@ -7,7 +7,7 @@ import type { JobServices, RunningServices } from "../services/compose.ts";
 import { CANCEL_CHANNEL, type JobMessage, jobChannel } from "../services/job-channel.ts";
 import { AttemptOver } from "../services/once.ts";
 import { gather } from "../services/turns.ts";
-import { type Carried, type JobQueue, QUEUE_PREFIX, type QueueName } from "../stores/job-queue.ts";
+import { type Carried, deliveredIn, type JobQueue, QUEUE_PREFIX, type QueueName } from "../stores/job-queue.ts";
 import { type Claimed, claimJobs, type Ended, endAttempts, giveBack, jobOf, type Outcome, renewLeases, unpark } from "../stores/jobs.ts";
 import type { Database } from "../stores/postgres.ts";
 import type { Tool, ToolRun } from "../tools/tool.ts";
@@ -61,6 +61,8 @@ const ms = {
 /** What is said to the database together, and waits for it at most. */
 const together = { together: 64, waiting: 10_000 } as const;
 
+type Delivered = ReturnType<typeof deliveredIn>;
+
 interface Running {
 	readonly job: Claimed;
 	readonly abort: AbortController;
@@ -73,7 +75,7 @@ export class JobRunner {
 	readonly #settings: RunnerSettings;
 	readonly #running = new Map<string, Running>();
 	readonly #worker: Worker<Carried>;
-	readonly #claim: (key: string, item: Asked<string, Claimed | undefined>) => void;
+	readonly #claim: (key: string, item: Asked<Delivered, Claimed | undefined>) => void;
 	readonly #end: (key: string, item: Asked<Ending, void>) => void;
 	readonly #renewal: NodeJS.Timeout;
 	readonly #stopListening: () => void;
@@ -84,7 +86,7 @@ export class JobRunner {
 		this.#settings = settings;
 		this.#claim = gather(together, (_, asked) => this.#claimTogether(asked));
 		this.#end = gather(together, (_, asked) => this.#endTogether(asked));
-		this.#worker = new Worker<Carried>(settings.queue, (entry) => this.#take(entry.data.id), {
+		this.#worker = new Worker<Carried>(settings.queue, (entry) => this.#take(deliveredIn(entry)), {
 			connection: parts.redis,
 			prefix: QUEUE_PREFIX,
 			concurrency: settings.concurrency,
@@ -122,8 +124,8 @@ export class JobRunner {
 	}
 
 	/** What the queue carried may be long over, or another worker's: then there is nothing to do. */
-	async #take(id: string): Promise<void> {
-		const job = await ask(this.#claim, id);
+	async #take(delivered: Delivered): Promise<void> {
+		const job = await ask(this.#claim, delivered);
 		if (job !== undefined) await this.#run(job);
 	}
 
@@ -184,14 +186,14 @@ export class JobRunner {
 		return await Promise.race([tool(job.arguments, run), left.promise]);
 	}
 
-	async #claimTogether(asked: readonly Asked<string, Claimed | undefined>[]): Promise<void> {
+	async #claimTogether(asked: readonly Asked<Delivered, Claimed | undefined>[]): Promise<void> {
 		const { name, leaseMs, atOnce } = this.#settings;
-		const ids = asked.map(({ item }) => item);
+		const delivered = asked.map(({ item }) => item);
 		const claimed = await this.#insist("jobs cannot be begun", () =>
-			this.#parts.database.write([], (client) => claimJobs(client, ids, { worker: name, leaseMs, atOnce })),
+			this.#parts.database.write([], (client) => claimJobs(client, delivered, { worker: name, leaseMs, atOnce })),
 		);
 		const byId = new Map((claimed ?? []).map((job) => [job.id, job]));
-		for (const { item, done } of asked) done(byId.get(item));
+		for (const { item, done } of asked) done(byId.get(item.id));
 	}
 
 	async #endTogether(asked: readonly Asked<Ending, void>[]): Promise<void> {
@@ -209,7 +211,7 @@ export class JobRunner {
 			const byId = new Map(asked.map(({ item }) => [item.job.id, item]));
 			for (const end of said.ended) {
 				const { job, outcome } = byId.get(end.id) as Ending;
-				if (end.state === "queued") this.#enqueue([end], backoffMs(job.attempts));
+				if (end.state === "queued") this.#enqueue([end], backoffMs(job.failures + 1));
 				else say(this.#parts.redis, job.id, overOf(job, end, outcome as Outcome));
 			}
 		}

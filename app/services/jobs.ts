@@ -9,6 +9,7 @@ import {
 	cancelJob,
 	type Delivery,
 	findJob,
+	forgetStep,
 	insertJobs,
 	type JobRecord,
 	jobOf,
@@ -23,6 +24,7 @@ import {
 import type { Database } from "../stores/postgres.ts";
 import { demandBytes, demandLength } from "./demand.ts";
 import { CANCEL_CHANNEL, type JobMessage, jobChannel } from "./job-channel.ts";
+import { BEGUN, recordName } from "./once.ts";
 import { gather } from "./turns.ts";
 
 /** Bytes of the arguments' JSON; characters of a key; jobs of a listing; how often a job is tried. */
@@ -189,7 +191,11 @@ export function jobService({ database, queue, redis, channels, onProblem }: JobP
 
 		async retry(principal, id) {
 			demandId(id);
-			const delivery = await database.write([principal.id], (client) => retryJob(client, principal.workspace, principal.id, id));
+			const delivery = await database.write([principal.id], async (client) => {
+				const found = await retryJob(client, principal.workspace, principal.id, id);
+				if (found !== undefined) await forgetStep(client, id, recordName(BEGUN));
+				return found;
+			});
 			const job = await find(principal, id);
 			if (delivery === undefined)
 				throw new ServiceError("CONFLICT", `job ${id} is ${job.state}: only one that is dead or failed can be retried`);

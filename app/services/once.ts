@@ -16,6 +16,14 @@ export class AttemptOver extends Error {
 	}
 }
 
+/** The step by which a tool marks that it has begun what cannot be done twice. Asking for the job anew takes the mark away. */
+export const BEGUN = "begun";
+
+/** A step's name in the job's record, where it can be no change's. */
+export function recordName(step: string): string {
+	return `step-${step}`;
+}
+
 /** What an attempt does, done once for its job. */
 export interface Once {
 	/** Makes changes in the order in which they are asked for; one that was made before only answers. @throws AttemptOver */
@@ -56,7 +64,7 @@ export function once(database: Database, change: Changer, attempt: Attempt): Onc
 		},
 
 		async step(name, decide) {
-			const step = { ...attempt, step: `step-${name}` };
+			const step = { ...attempt, step: recordName(name) };
 			const recalled = await database.write([], (client) => recall(client, step));
 			if (recalled !== null) return recalled.result as Awaited<ReturnType<typeof decide>>;
 			const result = await decide();

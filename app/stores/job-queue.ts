@@ -90,8 +90,15 @@ function queueOf({ losses }: Delivery): QueueName {
 	return losses < SUSPICIOUS_LOSSES ? "jobs" : "suspects";
 }
 
-function entryId({ id, deliveries }: Delivery): string {
+/** An entry's name, and what it names. */
+function entryId({ id, deliveries }: Pick<Delivery, "id" | "deliveries">): string {
 	return `${id}-${deliveries}`;
+}
+
+/** What an entry of the queue is about. */
+export function deliveredIn(entry: { readonly id?: string; readonly data: Carried }): Pick<Delivery, "id" | "deliveries"> {
+	const { id } = entry.data;
+	return { id, deliveries: Number(entry.id?.slice(id.length + 1)) };
 }
 
 function entryOf(delivery: Delivery, delayMs: number) {

@@ -28,6 +28,8 @@ export interface Delivery {
 
 /** A job begun by this worker. */
 export interface Claimed extends JobRecord {
+	/** Attempts that failed in a way that may pass. */
+	readonly failures: number;
 	readonly losses: number;
 }
 
@@ -44,7 +46,7 @@ export interface Outcome {
 
 const DELIVERY = "id, deliveries, priority as rank, losses";
 
-const COLUMNS = `id, workspace, principal, roles, tool, arguments, state, priority, attempts, max_attempts as "maxAttempts", losses,
+const COLUMNS = `id, workspace, principal, roles, tool, arguments, state, priority, attempts, failures, max_attempts as "maxAttempts", losses,
 	progress, message, result, error_code as "errorCode", error, created_at as "createdAt", started_at as "startedAt", ended_at as "endedAt"`;
 
 interface Row extends Omit<Claimed, "priority" | "error"> {
@@ -183,7 +185,7 @@ export async function cancelJob(client: Queryable, workspace: string, principal:
 export async function retryJob(client: Queryable, workspace: string, principal: string, id: string): Promise<Delivery | undefined> {
 	const [row] = await client.query<Delivery>({
 		name: "job-retry",
-		text: `update jobs set state = 'queued', attempts = 0, losses = 0, deliveries = deliveries + 1, queued_at = now(), ended_at = null,
+		text: `update jobs set state = 'queued', failures = 0, losses = 0, deliveries = deliveries + 1, queued_at = now(), ended_at = null,
 				progress = 0, message = null, cancel_asked = false
 			where id = $3 and workspace = $1 and principal = $2 and state in ('dead', 'failed') returning ${DELIVERY}`,
 		values: [workspace, principal, id],
@@ -192,19 +194,19 @@ export async function retryJob(client: Queryable, workspace: string, principal: 
 }
 
 /**
- * Begins those that are still queued, up to what each principal may have at once; the others wait until one of theirs ends.
+ * Begins those that are still queued, and have not been delivered anew since, up to what each principal may have at once; the others wait until one of theirs ends.
  *
  * @param leaseMs for so long nobody else begins them
  */
 export async function claimJobs(
 	client: Queryable,
-	ids: readonly string[],
+	delivered: readonly Pick<Delivery, "id" | "deliveries">[],
 	claim: { readonly worker: string; readonly leaseMs: number; readonly atOnce: number },
 ): Promise<Claimed[]> {
 	const rows = await client.query<Row>({
 		name: "jobs-claim",
-		text: `select ${COLUMNS} from claim_jobs($1, $2, $3 * interval '1 millisecond', $4)`,
-		values: [ids, claim.worker, claim.leaseMs, claim.atOnce],
+		text: `select ${COLUMNS} from claim_jobs($1, $2, $3, $4 * interval '1 millisecond', $5)`,
+		values: [delivered.map(({ id }) => id), delivered.map(({ deliveries }) => deliveries), claim.worker, claim.leaseMs, claim.atOnce],
 	});
 	return rows.map(recordOf);
 }
@@ -254,6 +256,7 @@ export async function endAttempts(client: Queryable, outcomes: readonly Outcome[
 				ended_at = case each.state when 'queued' then null else clock_timestamp() end,
 				queued_at = case each.state when 'queued' then clock_timestamp() else queued_at end,
 				deliveries = deliveries + case each.state when 'queued' then 1 else 0 end,
+				failures = failures + case when each.state in ('queued', 'dead') then 1 else 0 end,
 				worker = null, lease_until = null
 			from unnest($1::uuid[], $2::integer[], $3::text[], $4::text[], $5::text[], $6::text[]) as each (id, attempt, state, result, code, error)
 			where jobs.id = each.id and jobs.attempts = each.attempt and jobs.state = 'active'
@@ -274,7 +277,7 @@ export async function giveBack(client: Queryable, jobs: readonly { id: string; a
 	if (jobs.length === 0) return [];
 	return await client.query<Delivery>({
 		name: "jobs-give-back",
-		text: `update jobs set state = 'queued', attempts = attempts - 1, deliveries = deliveries + 1, queued_at = clock_timestamp(),
+		text: `update jobs set state = 'queued', deliveries = deliveries + 1, queued_at = clock_timestamp(),
 				worker = null, lease_until = null
 			from unnest($1::uuid[], $2::integer[]) as each (id, attempt)
 			where jobs.id = each.id and jobs.attempts = each.attempt and jobs.state = 'active'
@@ -409,6 +412,11 @@ export async function recordStep(client: Queryable, { job, step }: Step, result:
 		text: "insert into job_steps (job, step, result) values ($1, $2, $3::json)",
 		values: [job, step, result],
 	});
+}
+
+/** Whoever runs the job again does it again. */
+export async function forgetStep(client: Queryable, job: string, step: string): Promise<void> {
+	await client.query({ name: "job-step-forget", text: "delete from job_steps where job = $1 and step = $2", values: [job, step] });
 }
 
 /** Forgets keys that are older than a day. @returns how many */

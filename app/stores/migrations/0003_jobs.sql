@@ -10,8 +10,10 @@ create table jobs (
 	-- 0 is done first.
 	priority smallint not null check (priority between 0 and 3),
 	state text not null default 'queued' check (state in ('queued', 'active', 'completed', 'failed', 'cancelled', 'dead')),
-	-- Begun so often, by a worker that may have failed or been lost.
+	-- Begun so often. It only grows, so that no two attempts have one number.
 	attempts integer not null default 0,
+	-- Failed so often in a way that may pass, and how often it may.
+	failures integer not null default 0,
 	max_attempts integer not null,
 	-- Workers lost over it.
 	losses integer not null default 0,
@@ -64,17 +66,19 @@ create index job_keys_oldest on job_keys (created_at);
 
 grant select, insert, update, delete on jobs, job_steps, job_keys to agentic_flow_server;
 
--- Begins those of the wanted that are still queued, up to what each principal may have at once; the others are parked.
+-- Begins those of the wanted that are still queued, under this number of their delivery, up to what each principal may have at
+-- once; the others are parked. What is left of an earlier delivery begins nothing.
 -- The principals are taken in one order by everybody, so that nobody waits in a circle.
-create function claim_jobs(wanted uuid[], claimant text, lease interval, at_once integer) returns setof jobs
+create function claim_jobs(wanted uuid[], numbers integer[], claimant text, lease interval, at_once integer) returns setof jobs
 language plpgsql as $$
 declare
 	asking record;
 	room integer;
 begin
 	for asking in
-		select workspace, principal, array_agg(id order by priority, id) as ids
-		from jobs where id = any(wanted) and state = 'queued'
+		select workspace, principal, array_agg(jobs.id order by priority, jobs.id) as ids
+		from jobs join unnest(wanted, numbers) as each (id, number) on jobs.id = each.id and jobs.deliveries = each.number
+		where state = 'queued'
 		group by workspace, principal order by workspace, principal
 	loop
 		perform pg_advisory_xact_lock(hashtextextended(asking.workspace || E'\n' || asking.principal, 1));
