@@ -31,7 +31,9 @@ export async function startToolRuns(settings: Partial<ToolSettings> = {}): Promi
 
 	const begin: ToolRuns["begin"] = async (principal, tool, args = {}) => {
 		const { id } = await services.jobs.submit(principal, { tool, arguments: args });
-		const [claimed] = await database.write([], (client) => claimJobs(client, [{ id, deliveries: 1 }], { worker: "test", leaseMs: 600_000, atOnce: 100_000 }));
+		const [claimed] = await database.write([], (client) =>
+			claimJobs(client, [{ id, deliveries: 1 }], { worker: "test", leaseMs: 600_000, atOnce: 100_000 }),
+		);
 		if (claimed === undefined) throw new Error(`job ${id} cannot be begun`);
 		return {
 			id,
