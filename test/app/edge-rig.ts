@@ -17,7 +17,12 @@ export interface EdgeRig {
 
 export interface Someone {
 	readonly token: string;
-	call(method: string, url: string, body?: object): Promise<{ readonly status: number; readonly text: string }>;
+	call(
+		method: string,
+		url: string,
+		body?: object,
+		headers?: Readonly<Record<string, string>>,
+	): Promise<{ readonly status: number; readonly text: string }>;
 }
 
 export async function startEdge(limits: Partial<SocketLimits> = {}): Promise<EdgeRig> {
@@ -33,7 +38,7 @@ export async function startEdge(limits: Partial<SocketLimits> = {}): Promise<Edg
 			const { token } = await issue(worker, workspace, "operator");
 			return {
 				token,
-				async call(method, url, body) {
+				async call(method, url, body, headers = {}) {
 					const answer = await app.inject({
 						method: method as "GET",
 						url,
@@ -41,6 +46,7 @@ export async function startEdge(limits: Partial<SocketLimits> = {}): Promise<Edg
 							host: "agentic.example.com",
 							authorization: `Bearer ${token}`,
 							...(body === undefined ? {} : { "content-type": "application/json" }),
+							...headers,
 						},
 						...(body === undefined ? {} : { payload: JSON.stringify(body) }),
 					});

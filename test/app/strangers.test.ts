@@ -18,6 +18,8 @@ interface World {
 	readonly agentId: string;
 	/** Waits for an agent. */
 	readonly taskId: string;
+	/** Waits for a job worker, and there is none. */
+	readonly jobId: string;
 	readonly namespace: string;
 	readonly key: string;
 }
@@ -27,13 +29,20 @@ async function furnish(someone: Someone, workspace: string, mark: string): Promi
 	const { swarmId } = await made("/api/hive/init", { name: mark });
 	const { id: agentId } = await made("/api/hive/agents", { type: "coder", name: mark });
 	const { id: taskId } = await made("/api/hive/tasks", { description: mark });
+	const { job } = await made("/api/jobs", { tool: "memory_search", arguments: { pattern: mark } });
 	const [namespace, key] = ["shared name", "shared key"];
 	for (const system of ["swarm", "hivemind"]) await made("/api/memory/store", { system, namespace, key, value: mark });
-	return { workspace, swarmId, agentId, taskId, namespace, key };
+	return { workspace, swarmId, agentId, taskId, jobId: job.id, namespace, key };
 }
 
-/** Bodies and queries that name what is in a world, by operation. All others are called with none, or an empty one. */
-const asks: Readonly<Record<string, (world: World, token: string) => { readonly body?: object; readonly query?: object }>> = {
+interface Ask {
+	readonly body?: object;
+	readonly query?: object;
+	readonly headers?: Readonly<Record<string, string>>;
+}
+
+/** Bodies, queries and headers that name what is in a world, by operation. All others are called with none, or an empty body. */
+const asks: Readonly<Record<string, (world: World, token: string) => Ask>> = {
 	"POST /api/hive/tasks/{taskId}/claim": ({ agentId }) => ({ body: { agentId } }),
 	"POST /api/hive/tasks/{taskId}/progress": () => ({ body: { progress: 1 } }),
 	"POST /api/hive/tasks/{taskId}/fail": () => ({ body: { error: "e" } }),
@@ -46,7 +55,14 @@ const asks: Readonly<Record<string, (world: World, token: string) => { readonly 
 	"GET /api/memory/search": () => ({ query: { pattern: "*", limit: 100 } }),
 	"GET /api/swarm/status": ({ swarmId }) => ({ query: { swarmId } }),
 	"GET /api/agents": ({ swarmId }) => ({ query: { swarmId } }),
-	"POST /api/mcp/execute": () => ({ body: { toolName: "t" } }),
+	"POST /api/mcp/execute": () => ({ body: { toolName: "memory_persist" }, headers: { prefer: "respond-async" } }),
+	"POST /api/jobs": () => ({ body: { tool: "memory_persist" } }),
+	"POST /mcp": ({ jobId }) => ({
+		body: { jsonrpc: "2.0", method: "notifications/cancelled", params: { requestId: jobId } },
+		headers: { "mcp-session-id": "s" },
+	}),
+	"GET /mcp": ({ jobId }) => ({ headers: { "last-event-id": Buffer.from(JSON.stringify([jobId, 1, null])).toString("base64url") } }),
+	"DELETE /mcp": () => ({ headers: { "mcp-session-id": "s" } }),
 	"POST /api/mcp/validate": () => ({ body: { toolName: "t" } }),
 	"POST /api/mcp/metrics": () => ({ body: { tool: "t", metrics: {} } }),
 	"POST /api/session": (_, token) => ({ body: { token } }),
@@ -62,7 +78,7 @@ const senseless = ["POST /api/hive/tasks", "POST /api/tasks/orchestrate"];
 
 /** Operations by which the owner sees the mark. */
 const shown =
-	/^GET (\/api\/(hive\/(status|agents|tasks|tasks\/\{taskId\}|activities)|swarm\/status|agents|memory\/.*)|\/sync\/api\/(state|agents|tasks))$/;
+	/^GET (\/api\/(hive\/(status|agents|tasks|tasks\/\{taskId\}|activities)|swarm\/status|agents|memory\/.*|jobs.*|mcp\/stream.*)|\/sync\/api\/(state|agents|tasks))$/;
 
 /** Reads first, then what changes things, then what removes them, and what begins anew last. */
 function order(operation: string): number {
@@ -93,7 +109,8 @@ describe.skipIf(missing)(`somebody of another workspace${missing ? `: ${missing}
 		// But for when it was asked.
 		const state = JSON.parse((await ada.call("GET", "/sync/api/state")).text, (name, value) => (name === "timestamp" ? null : value));
 		const { entries } = JSON.parse((await ada.call("GET", "/api/memory/swarm")).text);
-		return { state, entries };
+		const { jobs } = JSON.parse((await ada.call("GET", "/api/jobs")).text);
+		return { state, entries, jobs };
 	}
 
 	async function operations(): Promise<string[]> {
@@ -104,10 +121,10 @@ describe.skipIf(missing)(`somebody of another workspace${missing ? `: ${missing}
 
 	async function ask(someone: Someone, operation: string) {
 		const [method, template] = operation.split(" ") as [string, string];
-		const { body, query = {} } = asks[operation]?.(world, someone.token) ?? {};
+		const { body, query = {}, headers } = asks[operation]?.(world, someone.token) ?? {};
 		const path = template.replace(/\{(\w+)\}/g, (_, name: string) => encodeURIComponent(world[name as keyof World] ?? "any"));
 		const search = new URLSearchParams(Object.entries(query).map(([name, value]): [string, string] => [name, String(value)]));
-		return someone.call(method, `${path}?${search}`, method === "POST" ? (body ?? {}) : undefined);
+		return someone.call(method, `${path}?${search}`, method === "POST" ? (body ?? {}) : undefined, headers);
 	}
 
 	it("gets nothing of it by any operation of the API, and changes nothing", async () => {
@@ -122,7 +139,7 @@ describe.skipIf(missing)(`somebody of another workspace${missing ? `: ${missing}
 			if (senseless.includes(operation)) expect(status, operation).toBe(400);
 			else expect(status, `${operation} was not reached: its body or query belongs into this test`).not.toBe(400);
 			const named =
-				/\{(agentId|taskId)\}/.test(operation) || JSON.stringify(asks[operation]?.(world, "")?.query ?? "").includes(world.swarmId);
+				/\{(agentId|taskId|jobId)\}/.test(operation) || JSON.stringify(asks[operation]?.(world, "")?.query ?? "").includes(world.swarmId);
 			if (named && answered[operation] === undefined) expect(status, operation).toBe(404);
 			expect(await everythingOfAdas(), operation).toEqual(before);
 		}
@@ -201,11 +218,13 @@ describe.skipIf(missing)(`somebody of another workspace${missing ? `: ${missing}
 	});
 
 	it("is the one to whom it is not there: to its owner it is", async () => {
+		// What follows a job follows it to its end.
+		await ada.call("DELETE", `/api/jobs/${world.jobId}`);
 		for (const operation of await operations()) {
 			const { status, text } = await ask(ada, operation);
 			// She has published nothing.
 			if (operation.startsWith("GET /api/public/")) expect(status, operation).toBe(404);
-			else expect([200, 409, 501], `${operation} ${text.slice(0, 200)}`).toContain(status);
+			else expect([200, 202, 204, 409, 501], `${operation} ${text.slice(0, 200)}`).toContain(status);
 			if (shown.test(operation)) expect(text, operation).toContain(MARK);
 		}
 	});

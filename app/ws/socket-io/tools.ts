@@ -59,8 +59,10 @@ export function hearTools(caller: ToolCaller): void {
 	});
 
 	socket.on("mcp:tool:cancel", (payload: unknown) => {
-		const execution = running.get(Cancel.safeParse(payload).data?.executionId ?? "");
+		const id = named(payload);
+		const execution = running.get(id ?? "");
 		if (execution !== undefined) cancel(caller, execution);
+		else respond(caller, id, performance.now(), { error: "There is no such execution under way.", code: "NOT_FOUND" });
 	});
 }
 

@@ -5,6 +5,7 @@ import { textFrame } from "../frame.ts";
 import { ownerOf } from "../gate.ts";
 import { SyncSocket } from "./group.ts";
 import type { Hub, Start } from "./hub.ts";
+import { jobCommands } from "./job-commands.ts";
 import { type ClientMessage, commandResult, readMessage, subscriptionKey } from "./messages.ts";
 import type { SyncContext } from "./server.ts";
 
@@ -98,8 +99,21 @@ export class Conversation implements SocketEars {
 				this.#subscribe(socket, hub, message);
 				break;
 			case "command":
-				if (message.command !== "get-state") this.#fault(socket, "No such command.", message.requestId);
-				else if (this.#mayQuery(socket, principal, message.requestId)) this.#answerState(socket, hub, principal, message.requestId);
+				this.#command(socket, hub, principal, message);
+		}
+	}
+
+	#command(socket: SyncSocket, hub: Hub, principal: Principal, message: Command): void {
+		const { command, requestId } = message;
+		const onJobs = jobCommands.get(command);
+		if (command !== "get-state" && onJobs === undefined) this.#fault(socket, "No such command.", requestId);
+		else if (!this.#mayQuery(socket, principal, requestId)) return;
+		else if (onJobs === undefined) this.#answerState(socket, hub, principal, requestId);
+		else {
+			const answered = onJobs(this.#context.services, principal, message).then((data) =>
+				socket.tell({ type: "command-result", requestId: requestId ?? null, data, timestamp: Date.now() }),
+			);
+			this.#orRefuse(socket, command, requestId, answered);
 		}
 	}
 
@@ -137,13 +151,19 @@ export class Conversation implements SocketEars {
 			const state = await hub.states.get(principal, Math.max(hub.position, socket.told));
 			socket.put(textFrame(commandResult(state.text, state.seq, requestId)));
 		};
-		answer().catch((error: unknown) => {
-			if (!(error instanceof ServiceError)) this.#context.observe.fault("sync get-state", error);
+		this.#orRefuse(socket, "get-state", requestId, answer());
+	}
+
+	#orRefuse(socket: SyncSocket, command: string, requestId: string | undefined, answered: Promise<void>): void {
+		answered.catch((error: unknown) => {
+			if (!(error instanceof ServiceError)) this.#context.observe.fault(`sync ${command}`, error);
 			const text = error instanceof ServiceError ? error.message : "Internal error.";
 			socket.tell({ type: "error", requestId, error: text, timestamp: Date.now() });
 		});
 	}
 }
+
+type Command = ClientMessage & { readonly type: "command" };
 
 type Subscription = ClientMessage & { readonly type: "subscribe" | "unsubscribe" };
 

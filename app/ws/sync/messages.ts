@@ -16,6 +16,9 @@
  *
  * Beside the sequence: `performance-update`, `command-result`, `pong`, `subscribed`, `unsubscribed`, `reconnect`, `error`.
  *
+ * Commands: `get-state`; `call-tool {tool, arguments}`, answered with the job once it is over, or after 25 s as it is then;
+ * `get-job {jobId}` and `cancel-job {jobId}`. A job outlives its socket.
+ *
  * From the client: `auth`, `resume`, `subscribe`, `unsubscribe`, `command`, `ping`. A client with no subscription gets every
  * update, one with any gets what matches.
  *
@@ -43,7 +46,15 @@ const clientMessage = z.discriminatedUnion("type", [
 		entityId: id.nullish(),
 		requestId: id.optional(),
 	}),
-	z.object({ type: z.literal("command"), command: z.string().max(256), requestId: id.optional() }),
+	z.object({
+		type: z.literal("command"),
+		command: z.string().max(256),
+		requestId: id.optional(),
+		// Of the commands about tools and jobs.
+		tool: z.string().max(256).optional(),
+		arguments: z.record(z.string(), z.unknown()).optional(),
+		jobId: id.optional(),
+	}),
 	z.object({ type: z.literal("ping") }),
 ]);
 

@@ -375,7 +375,33 @@ describe("commands", () => {
 		expect(answer).toMatchObject({ requestId: "7", seq: 1, data: { seq: 1, agents: [{ name: "c" }] } });
 	});
 
+	it("runs a tool, says how a job is, and cancels one of the caller's own", async () => {
+		const { host, services } = await worker();
+		const [socket, foreign] = [client(host), client(host, { token: "token-bob" })];
+		await Promise.all([socket.next("initial-state"), foreign.next("initial-state")]);
+		const ask = (who: SyncClient, requestId: string, command: string, more: object) => {
+			who.send({ type: "command", command, requestId, ...more });
+			return who.next((message) => message.requestId === requestId);
+		};
+		expect(await ask(socket, "1", "call-tool", { tool: "echo", arguments: { text: "x" } })).toMatchObject({
+			type: "command-result",
+			data: { tool: "echo", state: "completed", result: { text: "x" } },
+		});
+		expect(await ask(socket, "2", "call-tool", { tool: "echo" })).toMatchObject({ type: "error", error: expect.stringContaining("text") });
+		expect(await ask(socket, "3", "get-job", {})).toMatchObject({ type: "error", error: "jobId is missing." });
+		const held = ask(socket, "4", "call-tool", { tool: "hold" });
+		await expect.poll(() => services.jobs.submitted.at(-1)?.state).toBe("active");
+		const { id: jobId } = services.jobs.submitted.at(-1) ?? {};
+		for (const command of ["get-job", "cancel-job"]) {
+			expect(await ask(foreign, command, command, { jobId })).toMatchObject({ type: "error", error: "there is no such job" });
+		}
+		expect(await ask(socket, "5", "get-job", { jobId })).toMatchObject({ data: { state: "active" } });
+		expect(await ask(socket, "6", "cancel-job", { jobId })).toMatchObject({ data: { state: "cancelled" } });
+		expect(await held).toMatchObject({ type: "command-result", data: { state: "cancelled" } });
+	});
+
 	it.each([
+		["a command that is a word of the language", { type: "command", command: "constructor", requestId: "1" }, "No such command."],
 		["an unknown command", { type: "command", command: "rm", requestId: "1" }, "No such command."],
 		["an unknown type", { type: "greet", requestId: "1" }, "Not a message of this protocol."],
 		["a missing field", { type: "subscribe", requestId: "1" }, "Not a message of this protocol."],
