@@ -113,6 +113,11 @@ export class TerminalRegistry {
 		await Promise.all([this.#redis.zrem(ownerKey(owner), sessionId), this.#redis.del(sessionKey(sessionId))]);
 	}
 
+	/** Takes one that is over out of its owner's. For a while it can still be found by who asks for it. */
+	async leave(owner: string, sessionId: string): Promise<void> {
+		await this.#redis.zrem(ownerKey(owner), sessionId);
+	}
+
 	/** Writes terminals down, and says that they are there still. */
 	async keep(terminals: readonly RegisteredTerminal[]): Promise<void> {
 		const owners = Map.groupBy(terminals, ({ owner }) => owner);

@@ -171,7 +171,7 @@ export class TerminalHost {
 				break;
 			case "resize":
 				session.resize(message);
-				void this.#write([hosted]);
+				if (hosted.endedAt === null) void this.#write([hosted]);
 				break;
 			case "follow":
 				session.follow(message.attachment, message.offset, message.again);
@@ -194,6 +194,9 @@ export class TerminalHost {
 		if (hosted === undefined) return;
 		hosted.endedAt = performance.now();
 		this.#observe.ended(hosted.audited, end);
+		this.#registry
+			.leave(hosted.terminal.owner, sessionId)
+			.catch((error: unknown) => this.#observe.problem("a terminal cannot be struck out", error));
 		const leaving = this.#quarters
 			.vacate(hosted.quarter)
 			.then((left) => {
@@ -250,7 +253,7 @@ export class TerminalHost {
 	}
 
 	#keep(): Promise<void> {
-		return this.#write([...this.#hosted.values()]);
+		return this.#write([...this.#hosted.values()].filter(({ endedAt }) => endedAt === null));
 	}
 
 	async #write(hosted: readonly Hosted[]): Promise<void> {
