@@ -3,6 +3,7 @@ import { call, Refused, reasonOf } from "./api.js";
 import { Chart, Series, SPAN_SECONDS } from "./chart.js";
 import { addActivities, apply, emptyState } from "./state.js";
 import { Sync } from "./sync.js";
+import { Terminal } from "./terminal.js";
 import { byId, render, renderServer, show, tell, UNKNOWN } from "./view.js";
 
 /** Milliseconds. */
@@ -17,6 +18,14 @@ let isDrawn = false;
 
 const series = { http: new Series(), ping: new Series() };
 const chart = new Chart(/** @type {any} */ (byId("chart")), new Map(Object.entries(series)));
+
+const terminal = new Terminal(byId("terminal"), (text, isOpen) => {
+	show("terminal-status", text);
+	byId("open-terminal").hidden = isOpen;
+	byId("close-terminal").hidden = !isOpen;
+});
+byId("open-terminal").addEventListener("click", () => void terminal.open());
+byId("close-terminal").addEventListener("click", () => terminal.close());
 
 // --- Who is logged in
 
@@ -108,6 +117,7 @@ function leave(why) {
 
 function reset() {
 	sync?.stop();
+	terminal.stop("");
 	sync = null;
 	state = emptyState();
 	for (const each of Object.values(series)) each.samples = [];

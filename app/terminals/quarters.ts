@@ -1,6 +1,6 @@
 /** Where shells live: for each a home folder and, where this process may say so, a user of its own. */
 import { execFile } from "node:child_process";
-import { chmodSync, chownSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import { chmodSync, chownSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { promisify } from "node:util";
 import { as, MARK, type ShellUser } from "./launch.ts";
@@ -9,6 +9,9 @@ const run = promisify(execFile);
 
 /** User ids that one host uses, from the first on. */
 const USERS = 1_000;
+
+/** Nobody has a name here. */
+const PROMPT = "PS1='\\w\\$ '\n";
 
 /** How often what is to die is looked for again before it is given up. */
 const ATTEMPTS = 10;
@@ -60,10 +63,11 @@ export class Quarters {
 		const home = path.join(this.#folder, sessionId);
 		mkdirSync(path.join(home, "tmp"), { recursive: true, mode: 0o700 });
 		chmodSync(home, 0o700);
+		writeFileSync(path.join(home, ".bashrc"), PROMPT);
 		if (this.#firstUid === null) return { user: null, home, mark: home };
 		const uid = this.#freeUid(this.#firstUid);
 		this.#used.add(uid);
-		chownSync(path.join(home, "tmp"), uid, uid);
+		for (const name of ["tmp", ".bashrc"]) chownSync(path.join(home, name), uid, uid);
 		chownSync(home, uid, uid);
 		return { user: { uid }, home, mark: home };
 	}
