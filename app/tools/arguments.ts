@@ -7,53 +7,76 @@ export const argumentLimits = { depth: 32, values: 20_000, characters: 2_097_152
 /** Sentences an answer has at most. */
 const MOST_FAULTS = 20;
 
-/** The schemas are the original's: it gives a default where strict mode would have none. */
-const ajv = new Ajv({ allErrors: true, ownProperties: true, strict: true, verbose: true });
+/** Values up to which every fault is looked for: of thousands each could be one. */
+const THOROUGH = 1_000;
 
-const compiled = new WeakMap<object, ValidateFunction>();
+/** The schemas are the original's: it gives a default where strict mode would have none. */
+const options = { ownProperties: true, strict: true, verbose: true } as const;
+const first = validators(new Ajv(options));
+const every = validators(new Ajv({ ...options, allErrors: true }));
 
 /** @returns a sentence for each fault; none where the arguments can be used */
 export function faultsOf(schema: Readonly<Record<string, unknown>>, args: unknown): string[] {
 	if (typeof args !== "object" || args === null || Array.isArray(args)) return [`the arguments must be an object, not ${kindOf(args)}`];
-	const excess = excessOf(args);
+	const { excess, values } = measured(args);
 	if (excess !== null) return [excess];
-	const validate = compiledOf(schema);
-	if (validate(args)) return [];
-	const errors = validate.errors as DefinedError[];
+	const quick = first(schema);
+	if (quick(args)) return [];
+	const validate = values > THOROUGH ? quick : every(schema);
+	validate(args);
 	// Of what is not even text it says enough that it is not.
-	const faults = errors.filter(({ keyword, data }) => keyword !== "enum" || typeof data === "string").map(sentenceOf);
-	return faults.length > MOST_FAULTS ? [...faults.slice(0, MOST_FAULTS), `and ${faults.length - MOST_FAULTS} more`] : faults;
+	const errors = (validate.errors as DefinedError[]).filter(({ keyword, data }) => keyword !== "enum" || typeof data === "string");
+	const faults = errors.slice(0, MOST_FAULTS).map(sentenceOf);
+	return errors.length > MOST_FAULTS ? [...faults, `and ${errors.length - MOST_FAULTS} more`] : faults;
 }
 
-function compiledOf(schema: object): ValidateFunction {
-	const known = compiled.get(schema);
-	if (known !== undefined) return known;
-	const validate = ajv.compile(schema);
-	compiled.set(schema, validate);
-	return validate;
+/** A schema's validator is made when it is first asked for. */
+function validators(ajv: Ajv): (schema: object) => ValidateFunction {
+	const compiled = new WeakMap<object, ValidateFunction>();
+	return function validatorOf(schema) {
+		const known = compiled.get(schema);
+		if (known !== undefined) return known;
+		const validate = ajv.compile(schema);
+		compiled.set(schema, validate);
+		return validate;
+	};
 }
 
-/** Looked at without recursion, and left as soon as it is too much: so that nothing deep or huge is handed on. */
-function excessOf(args: object): string | null {
-	const open: { readonly value: unknown; readonly depth: number }[] = [{ value: args, depth: 1 }];
+/** Left as soon as it is too much: so that nothing deep or huge is looked at whole, or handed on. */
+function measured(args: object): { excess: string | null; values: number } {
 	let values = 0;
 	let characters = 0;
-	for (let next = open.pop(); next !== undefined; next = open.pop()) {
-		const { value, depth } = next;
+
+	function look(value: unknown, depth: number): string | null {
+		values += 1;
+		if (values > argumentLimits.values) return `the arguments have more than ${argumentLimits.values} values`;
 		if (typeof value === "string") characters += value.length;
-		if (typeof value === "object" && value !== null) {
-			if (depth > argumentLimits.depth) return `the arguments are nested deeper than ${argumentLimits.depth} levels`;
-			for (const [key, each] of Object.entries(value)) {
-				if (key === "__proto__") return 'the arguments have a key "__proto__", which is not taken';
-				characters += Array.isArray(value) ? 0 : key.length;
-				values += 1;
-				if (values > argumentLimits.values) return `the arguments have more than ${argumentLimits.values} values`;
-				open.push({ value: each, depth: depth + 1 });
-			}
-		}
 		if (characters > argumentLimits.characters) return `the arguments have more than ${argumentLimits.characters} characters`;
+		if (typeof value !== "object" || value === null) return null;
+		if (depth > argumentLimits.depth) return `the arguments are nested deeper than ${argumentLimits.depth} levels`;
+		return Array.isArray(value) ? lookThrough(value, depth) : lookInto(value, depth);
 	}
-	return null;
+
+	function lookThrough(list: readonly unknown[], depth: number): string | null {
+		for (const each of list) {
+			const excess = look(each, depth + 1);
+			if (excess !== null) return excess;
+		}
+		return null;
+	}
+
+	function lookInto(record: object, depth: number): string | null {
+		for (const key of Object.keys(record)) {
+			if (key === "__proto__") return 'the arguments have a key "__proto__", which is not taken';
+			characters += key.length;
+			const excess = look((record as Record<string, unknown>)[key], depth + 1);
+			if (excess !== null) return excess;
+		}
+		return null;
+	}
+
+	const excess = look(args, 1);
+	return { excess, values };
 }
 
 function sentenceOf({ keyword, params, data, instancePath, message }: DefinedError): string {
