@@ -4,8 +4,11 @@ import { createServer } from "node:http";
 import { request as requestTls } from "node:https";
 import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { Client } from "@modelcontextprotocol/sdk/client/index.js";
+import { StreamableHTTPClientTransport } from "@modelcontextprotocol/sdk/client/streamableHttp.js";
 import { io } from "socket.io-client";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { RpcClient } from "../../app/mcp/rpc-client.fixture.ts";
 import { SyncClient } from "../../app/ws/testing-client.ts";
 import { findPrograms, postgresUser, which } from "../../local/machine.ts";
 import { portsFrom } from "../../local/place.ts";
@@ -90,6 +93,29 @@ describe.skipIf(missing)(`flowctl up${missing ? `: ${missing}` : ""}`, () => {
 			expect(await answer).toBeDefined();
 			socket.disconnect();
 		}
+	});
+
+	it("serves MCP to the original's clients and to official ones, and its jobs are done", async () => {
+		for (const url of [`ws://localhost:${ports.mcp}/`, `ws://${host}/mcp`]) {
+			const client = await new RpcClient(url).initialised();
+			expect((await client.request("tools/list")).result.tools).toHaveLength(82);
+			expect(await client.call("mcp__claude-flow__swarm_status")).toMatchObject({ result: { content: [{ type: "text" }] } });
+			client.close();
+		}
+		for (const url of [`http://127.0.0.1:${ports.mcp}/`, `http://${host}/mcp`]) {
+			const client = new Client({ name: "test", version: "1" });
+			const requestInit = { headers: { authorization: `Bearer ${token()}` } };
+			await client.connect(new StreamableHTTPClientTransport(new URL(url), { requestInit }));
+			expect((await client.listTools()).tools).toHaveLength(82);
+			expect((await client.callTool({ name: "swarm_status" })).isError).toBeUndefined();
+			await client.close();
+		}
+		const executed = await fetch(`http://${host}/api/mcp/execute`, {
+			method: "POST",
+			headers: { "content-type": "application/json" },
+			body: JSON.stringify({ toolName: "agent_list" }),
+		});
+		expect([executed.status, await executed.json()]).toMatchObject([200, { success: true }]);
 	});
 
 	it("keeps a terminal through a reload of all workers, and gives none to who has no token", async () => {
