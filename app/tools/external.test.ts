@@ -6,7 +6,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { JobServices } from "../services/compose.ts";
 import { toolEntries, toolEntry } from "./catalogue.ts";
-import { externalTool } from "./external.ts";
+import { answerOf, externalTool } from "./external.ts";
 import type { ToolRun } from "./tool.ts";
 import { toolNamed } from "./tools.ts";
 
@@ -265,6 +265,34 @@ describe.skipIf(missing)(`a command whose worker was lost${missing ? `: ${missin
 		for (const member of [file("family"), file("stubborn")]) expect(processes()).toContain(member);
 		worker.kill("SIGKILL");
 		await until(() => [file("family"), file("stubborn")].every((member) => !processes().includes(member)));
+	});
+});
+
+describe("what a command writes", () => {
+	const end = (stdout: string) => answerOf("neural_train", { code: 0, killedBy: null, stdout, stderr: "" });
+
+	it.each<[string, unknown]>([
+		['{"a": 1}', { a: 1 }],
+		["[]", []],
+		["7", 7],
+		['"text"', "text"],
+		['[INFO] one\n[INFO] two\n{\n  "a": [\n    1\n  ]\n}\n', { a: [1] }],
+		[`${"[2026-01-02] starting\n".repeat(300)}{"a": 1}`, { a: 1 }],
+		['noise\n[\n{"a": 1},\n{"a": 2}\n]', [{ a: 1 }, { a: 2 }]],
+		['{"tool": "neural_train", "result": null}', null],
+		['{"tool": "another", "result": 1}', { tool: "another", result: 1 }],
+		['{"a": 1} and more', '{"a": 1} and more'],
+		["{ this is prose }", "{ this is prose }"],
+	])("%j is %j", (stdout, answer) => {
+		expect(end(stdout)).toEqual(answer);
+	});
+
+	it("is read in no time, however it is made", () => {
+		for (const line of ["[1,\n", '{"a":\n', "[\n", "{\n", "[INFO\n"]) {
+			const began = performance.now();
+			end(line.repeat(Math.floor(1_048_576 / line.length)));
+			expect(performance.now() - began).toBeLessThan(5_000);
+		}
 	});
 });
 

@@ -106,10 +106,17 @@ export function answerOf(name: string, { code, killedBy, stdout, stderr }: Comma
 	return answer;
 }
 
+/** A line with which JSON may begin, unlike `[INFO] ...`. */
+const BEGINS = /^(?:\{\s*["}]|\[\s*[[\]{"\d\-tfn]|[[{]$)/gm;
+
+/** Places where it is tried whether an answer begins: the first ones and the last ones. */
+const tried = { first: 20, last: 20 } as const;
+
 /** The whole, or what follows the lines that a command says before its answer. */
 function jsonAtEnd(said: string): unknown {
-	const begins = [0, ...Array.from(said.matchAll(/^[[{]/gm), ({ index }) => index)];
-	for (const begin of begins.slice(0, 20)) {
+	const begins = Array.from(said.matchAll(BEGINS), ({ index }) => index);
+	const places = new Set([0, ...begins.slice(0, tried.first), ...begins.slice(-tried.last)]);
+	for (const begin of places) {
 		try {
 			return JSON.parse(said.slice(begin));
 		} catch {
