@@ -73,7 +73,8 @@ export function mcpEndpoints({ jobs, tools }: Services, waiting: WaitingRoom, st
 				try {
 					const ms = patienceOf(request, reply);
 					const signal = patienceEnds(reply, stopping);
-					const job = await jobs.run(principal, key === null ? wanted : { ...wanted, idempotencyKey: key }, { ms, signal });
+					const asked = key === null ? wanted : { ...wanted, idempotencyKey: key };
+					const job = ms === 0 ? await jobs.submit(principal, asked) : await jobs.run(principal, asked, { ms, signal });
 					const executionTime = Math.round(performance.now() - start);
 					const timestamp = now();
 					const metadata = { toolName: body.toolName, parameters: body.parameters ?? {}, timestamp };
