@@ -9,6 +9,9 @@ export const REDIS_GROUP = "state";
 
 export const DRAIN_SECONDS = 10;
 
+/** Of a terminal host: whoever takes the topology down means the shells as well. */
+export const TERMINAL_DRAIN_SECONDS = 5;
+
 /**
  * A worker refuses requests from this delay of its event loop. Far more than in the cluster: all nodes share one machine's
  * processors here, and a worker that starts makes the others late.

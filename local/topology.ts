@@ -6,7 +6,7 @@
  */
 import { env, redisKeys } from "../app/contract.ts";
 import type { StackConfig } from "../stacks/config.ts";
-import { DATABASE, DRAIN_SECONDS, REDIS_GROUP, serverEnvironment } from "./environment.ts";
+import { DATABASE, DRAIN_SECONDS, REDIS_GROUP, serverEnvironment, TERMINAL_DRAIN_SECONDS } from "./environment.ts";
 import { jobWorkerAddress, type Layout, nodeAddress, type Ports, replicaPorts, terminalHostAddress } from "./place.ts";
 import { type Secrets, TERMINALS_USER } from "./secrets.ts";
 import { haproxyProcesses, haproxyService } from "./services/haproxy.ts";
@@ -109,7 +109,7 @@ export function topologyOf(ingredients: Ingredients): Topology {
 					environment: { ...environment, [env.podIp]: address, [env.jobConcurrency]: String(config.jobs.concurrency) },
 				}),
 			),
-			...terminalHosts.map((host) => terminalHostService({ ...host, drainSeconds: DRAIN_SECONDS, after: redis.map(nameOf) })),
+			...terminalHosts.map((host) => terminalHostService({ ...host, drainSeconds: TERMINAL_DRAIN_SECONDS, after: redis.map(nameOf) })),
 			...haproxyServices(ingredients, nodes, workersPerNode),
 			...watchers(ingredients, { nodes, workersPerNode, jobWorkers, terminalHosts }),
 		],
@@ -129,7 +129,7 @@ const SHELL_USERS = 1_000;
 
 /** One a node. They are told where the state Redis is, and of no other store. */
 function terminalHostsOf({ settings, machine, layout, ports }: Ingredients, environment: Environment) {
-	const told = [env.secretsDir, env.redisState, env.redisTls, env.drainSeconds].map((name) => [name, environment[name] ?? ""]);
+	const told = [env.secretsDir, env.redisState, env.redisTls].map((name) => [name, environment[name] ?? ""]);
 	// Topologies on different ports have different users, as they have different addresses.
 	const block = (ports.http % 500) * MOST_NODES * SHELL_USERS;
 	const firstUid = (node: number) =>
@@ -144,6 +144,7 @@ function terminalHostsOf({ settings, machine, layout, ports }: Ingredients, envi
 			environment: {
 				...Object.fromEntries(told),
 				[env.podIp]: address,
+				[env.drainSeconds]: String(TERMINAL_DRAIN_SECONDS),
 				[env.terminalHomes]: layout.terminalHomes(node),
 				...(uid === null ? {} : { [env.terminalFirstUid]: String(uid) }),
 				...settings.env,

@@ -17,6 +17,9 @@ import { stopOnOrder } from "./stop.ts";
 
 const RETRY_MS = 500;
 
+/** What is left of a drain when terminals are ended, milliseconds: for their shells, and whatever they have started. */
+const CLOSING_MS = 5_000;
+
 /**
  * Starts, and returns when terminals can be opened; it then lives until it is told to stop. Redis may be away at the start.
  *
@@ -50,7 +53,7 @@ export async function runTerminalHost(environment: NodeJS.ProcessEnv): Promise<n
 		last: flush,
 		async drain() {
 			releaseMetrics();
-			await host.close();
+			await host.close(Math.max(0, config.drainMs - CLOSING_MS));
 			releaseProbes();
 			redis.disconnect();
 		},

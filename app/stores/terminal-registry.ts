@@ -31,6 +31,7 @@ export function workerMailbox(worker: string): string {
 export interface HostLoad {
 	readonly host: string;
 	readonly sessions: number;
+	/** Terminals it would have at most: 0 while it stops. */
 	readonly capacity: number;
 }
 

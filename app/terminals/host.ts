@@ -94,17 +94,21 @@ export class TerminalHost {
 		);
 	}
 
-	/** Takes no more terminals, ends those that are there, tells why, and leaves nothing running. */
-	async close(): Promise<void> {
+	/**
+	 * Takes no more terminals, and ends those that are still there after a while: it tells why, and leaves nothing running.
+	 *
+	 * @param graceMs for users to come to an end
+	 */
+	async close(graceMs: number): Promise<void> {
 		this.#open = false;
-		await this.#registry.forgetHost(this.id).catch((error: unknown) => this.#observe.problem("it cannot sign off", error));
+		await this.#beat();
+		await this.#ends(graceMs);
 		for (const { session } of this.#hosted.values()) session.stop("host-stopped");
-		for (const end = performance.now() + 2 * HANGUP_MS; this.sessions > 0 && performance.now() < end; ) {
-			await new Promise((resolve) => setTimeout(resolve, 20));
-		}
+		await this.#ends(2 * HANGUP_MS);
 		await Promise.all(this.#leaving);
-		for (const sessionId of this.#hosted.keys()) await this.#strikeOut(sessionId);
 		for (const timer of this.#timers) clearInterval(timer);
+		await this.#registry.forgetHost(this.id).catch((error: unknown) => this.#observe.problem("it cannot sign off", error));
+		for (const sessionId of this.#hosted.keys()) await this.#strikeOut(sessionId);
 		this.#mailbox?.close();
 	}
 
@@ -243,10 +247,18 @@ export class TerminalHost {
 		}
 	}
 
+	/** Waits for the end of all terminals, so long at most. */
+	async #ends(ms: number): Promise<void> {
+		for (const end = performance.now() + ms; this.sessions > 0 && performance.now() < end; ) {
+			await new Promise((resolve) => setTimeout(resolve, 20));
+		}
+	}
+
+	/** One that stops is there, and has room for nobody. */
 	async #beat(): Promise<void> {
-		if (!this.#open) return;
+		const capacity = this.#open ? this.#settings.limits.sessions : 0;
 		try {
-			await this.#registry.beat({ host: this.id, sessions: this.sessions, capacity: this.#settings.limits.sessions });
+			await this.#registry.beat({ host: this.id, sessions: this.sessions, capacity });
 		} catch (error) {
 			this.#observe.problem("it cannot say that it is there", error);
 		}

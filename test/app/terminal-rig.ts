@@ -87,7 +87,7 @@ export class TerminalRig {
 			[env.secretsDir]: this.secrets(user),
 			[env.redisState]: `${this.redis.host}:${this.redis.port}`,
 			[env.redisTls]: "false",
-			[env.drainSeconds]: "10",
+			[env.drainSeconds]: "5",
 			[env.terminalHomes]: homes,
 			[env.terminalFirstUid]: String(firstUid),
 			CANARY: "of the host's environment",
