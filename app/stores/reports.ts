@@ -1,4 +1,5 @@
 /** What the tables say of a workspace's work. Times that are asked for are milliseconds since 1970; durations are milliseconds. */
+import type { TaskStatus } from "../model.ts";
 import type { Queryable } from "./postgres.ts";
 
 /** Of one tool, within a time. What has not happened yet has no duration: null. */
@@ -66,6 +67,15 @@ export async function taskFigures(client: Queryable, workspace: string, since: n
 		values: [workspace, since],
 	});
 	return row as TaskFigures;
+}
+
+/** How many tasks are in each state; those that none is in are left out. */
+export async function taskCounts(client: Queryable, workspace: string): Promise<{ status: TaskStatus; count: number }[]> {
+	return await client.query({
+		name: "reports-task-counts",
+		text: "select status, count(*) as count from tasks where workspace = $1 group by status",
+		values: [workspace],
+	});
 }
 
 /** A task that nobody can begin, and what it waits for that will not come. */

@@ -1,6 +1,7 @@
 /** Tools that look at a swarm, and that put it in order. */
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Agent, Snapshot, Task, TaskStatus } from "../model.ts";
+import type { Agent, Snapshot, Task } from "../model.ts";
+import type { TaskCounts } from "../services/reports.ts";
 import { namedSwarm } from "./coordination.ts";
 import { neededText, text, texts } from "./read.ts";
 import { type Tool, ToolError } from "./tool.ts";
@@ -11,8 +12,8 @@ const LONGEST_WATCH = 60;
 export const monitoringTools: Readonly<Record<string, Tool>> = {
 	async swarm_status(args, run) {
 		const swarm = await namedSwarm(run, text(args, "swarmId"));
-		const [agents, tasks] = await Promise.all([run.services.agents.list(run.principal), run.services.tasks.list(run.principal)]);
-		return { success: true, swarm, agents, agentsByStatus: agentCounts(agents), tasks: taskCounts(tasks) };
+		const [agents, tasks] = await Promise.all([run.services.agents.list(run.principal), run.services.reports.taskCounts(run.principal)]);
+		return { success: true, swarm, agents, agentsByStatus: agentCounts(agents), tasks };
 	},
 
 	async agent_list(args, run) {
@@ -32,16 +33,21 @@ export const monitoringTools: Readonly<Record<string, Tool>> = {
 	async swarm_monitor(args, run) {
 		const seconds = watchSeconds(args.interval);
 		const swarm = await namedSwarm(run, text(args, "swarmId"));
-		const before = await run.services.swarm.snapshot(run.principal);
-		if (seconds === 0) return { success: true, swarm, now: summary(before) };
+		const look = async () => {
+			const { services, principal } = run;
+			const [snapshot, tasks] = await Promise.all([services.swarm.snapshot(principal), services.reports.taskCounts(principal)]);
+			return { ...snapshot, summary: summary(snapshot, tasks) };
+		};
+		const before = await look();
+		if (seconds === 0) return { success: true, swarm, now: before.summary };
 		await sleep(seconds * 1_000, undefined, { signal: run.signal });
-		const after = await run.services.swarm.snapshot(run.principal);
+		const after = await look();
 		return {
 			success: true,
 			swarm: after.swarms[0] ?? null,
 			seconds,
-			before: summary(before),
-			now: summary(after),
+			before: before.summary,
+			now: after.summary,
 			changes: {
 				events: after.seq - before.seq,
 				agents: differences(before.agents, after.agents),
@@ -53,8 +59,8 @@ export const monitoringTools: Readonly<Record<string, Tool>> = {
 	async task_status(args, { services, principal }) {
 		const taskId = text(args, "taskId");
 		if (taskId === null) {
-			const tasks = await services.tasks.list(principal);
-			return { success: true, tasks: tasks.map(statusOf), counts: taskCounts(tasks) };
+			const [tasks, counts] = await Promise.all([services.tasks.list(principal), services.reports.taskCounts(principal)]);
+			return { success: true, tasks: tasks.map(statusOf), counts };
 		}
 		return { success: true, ...statusOf(await services.tasks.get(principal, taskId)) };
 	},
@@ -115,9 +121,9 @@ function watchSeconds(interval: unknown): number {
 	throw new ToolError("INVALID", `interval is in seconds, from 0 to ${LONGEST_WATCH}; it is ${interval}`);
 }
 
-function summary({ seq, agents, tasks, memory, timestamp }: Snapshot) {
+function summary({ seq, agents, memory, timestamp }: Snapshot, tasks: TaskCounts) {
 	const entries = memory.reduce((sum, each) => sum + each.entries, 0);
-	return { timestamp, seq, agents: agentCounts(agents), tasks: taskCounts(tasks), memoryEntries: entries };
+	return { timestamp, seq, agents: agentCounts(agents), tasks, memoryEntries: entries };
 }
 
 /** Ids of what has come, gone, or got into another state. */
@@ -137,18 +143,6 @@ function differences(before: readonly (Agent | Task)[], after: readonly (Agent |
 function agentCounts(agents: readonly Agent[]): Record<Agent["status"], number> & { total: number } {
 	const count = (status: Agent["status"]) => agents.filter((agent) => agent.status === status).length;
 	return { total: agents.length, idle: count("idle"), busy: count("busy"), offline: count("offline") };
-}
-
-function taskCounts(tasks: readonly Task[]): Record<TaskStatus, number> & { total: number } {
-	const count = (status: TaskStatus) => tasks.filter((task) => task.status === status).length;
-	return {
-		total: tasks.length,
-		pending: count("pending"),
-		in_progress: count("in_progress"),
-		completed: count("completed"),
-		failed: count("failed"),
-		cancelled: count("cancelled"),
-	};
 }
 
 function metricsOf(agent: Agent) {
