@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import type { Principal } from "../../app/model.ts";
+import { toolEntries } from "../../app/tools/catalogue.ts";
 import { missing } from "./daemons.ts";
 import { type Answer, refusalOf, somebody, startToolRuns, type ToolRuns } from "./tool-runs.ts";
 
@@ -214,6 +215,42 @@ describe.skipIf(missing)(`tools about work and the server${missing ? `: ${missin
 		expect(versions.node).toBe(process.versions.node);
 		expect(versions.postgres).toMatch(/^\d+/);
 		expect(await refusalOf(run("neural_train"))).toMatch(/^TOOL_UNAVAILABLE: neural_train is run by a command: /);
+	});
+
+	it("runs every tool that runs here, and each answers in a record how it went", async () => {
+		const init = await run("swarm_init");
+		const { agentId } = await run("agent_spawn", { type: "coder" });
+		const { taskId } = await run("task_orchestrate", { task: "x" });
+		await run("memory_backup", { path: "p" });
+		await run("state_snapshot", { name: "s" });
+		await run("workflow_create", { name: "w", steps: [{ tool: "swarm_status" }] });
+		/** What those need that cannot do without arguments. */
+		const needed: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
+			agent_spawn: { type: "tester", swarmId: init.swarmId },
+			task_orchestrate: { task: "y", dependencies: [taskId] },
+			swarm_scale: { targetSize: 2 },
+			task_results: { taskId },
+			memory_usage: { action: "list" },
+			memory_search: { pattern: "x" },
+			memory_restore: { backupPath: "p" },
+			memory_sync: { target: "hivemind" },
+			context_restore: { snapshotId: "s" },
+			workflow_create: { name: "v", steps: [{ tool: "swarm_status" }] },
+			workflow_execute: { workflowId: "w" },
+			trend_analysis: { metric: "jobs" },
+			pattern_recognize: { data: ["a"], patterns: ["a"] },
+			cancel_task: { taskId },
+			remove_agent: { agentId },
+		};
+		const here = toolEntries.filter(({ runs }) => runs === "here").map(({ name }) => name);
+		// What ends things comes last.
+		const last = ["context_restore", "cancel_task", "remove_agent", "swarm_init", "swarm_destroy"];
+		for (const name of [...here.filter((each) => !last.includes(each)), ...last]) {
+			const answer = await run(name, needed[name]);
+			expect(answer, name).toMatchObject({ success: true });
+			expect(Object.keys(answer).length, name).toBeGreaterThan(1);
+		}
+		expect(here).toHaveLength(40);
 	});
 
 	describe("workflows", () => {
