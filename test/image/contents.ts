@@ -94,13 +94,13 @@ function placesOf(folder: string, name: string): string[] {
 	return folders.filter((names) => names.at(-1) !== "node_modules").map((names) => [...names, "node_modules", name].join("/"));
 }
 
-/** Files of app/ that the server is made of: what its programs import, and what they read. */
+/** Files of app/ that the server is made of: what its programs import or start in a thread, and what they read. */
 export function serverFiles(): string[] {
 	const app = path.join(root, "app");
 	const found = new Set(["main.ts", "ecosystem.config.cjs", "lifecycle/pm2-runtime.cjs"]);
 	for (const file of found) {
 		const source = readFileSync(path.join(app, file), "utf8");
-		for (const [, target] of source.matchAll(/(?:\bfrom |\bimport |\bimport\(|\brequire\()"(\.{1,2}\/[^"]+)"/g))
+		for (const [, target] of source.matchAll(/(?:\bfrom |\bimport |\bimport\(|\brequire\(|\bnew URL\()"(\.{1,2}\/[^"]+)"/g))
 			found.add(path.join(path.dirname(file), target as string));
 	}
 	const read = ["package.json", ...globSync("stores/migrations/*.sql", { cwd: app })];
