@@ -14,7 +14,7 @@ export function commandOf(role: Role): string[] {
 /** Numeric user and group of the image: above 10,000, so that it is nobody on the host. */
 export const IMAGE_USER = 10001;
 
-/** The user of terminal-host, whose children are users' shells. */
+/** The group of terminal-host's files. Its shells are users of their own, from TERMINAL_FIRST_UID on. */
 export const TERMINAL_USER = 10002;
 
 /** TCP ports. */

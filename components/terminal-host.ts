@@ -24,14 +24,20 @@ import {
 import { type SecretNames, secretMounts } from "./secret-mount.ts";
 import { SINGLE_PROCESS_PORT, singleProcess } from "./single-process.ts";
 
-/** Where users' shells begin. Gone with the pod. */
-const HOME = "/home/terminals";
+/** Where users' shells have their homes. Gone with the pod. */
+const HOMES = "/home/terminals";
+
+/**
+ * What a host needs of root: to become the user of a shell, to give it its home and its terminal, and to end it. Its
+ * shells have none of it.
+ */
+const CAPABILITIES = ["CHOWN", "KILL", "SETGID", "SETUID"];
 
 /** Settings of {@link TerminalHost}. */
 export interface TerminalHostArgs {
 	/** A namespace with nothing else in it. */
 	readonly namespace: pulumi.Input<string>;
-	/** The server's image, by digest. */
+	/** The Dockerfile's target terminal-host, by digest: the server's image has no shell. */
 	readonly image: pulumi.Input<string>;
 	/** Hosts. What a user runs stays on its host for as long as it lives, so their number is fixed. */
 	readonly hosts: number;
@@ -47,7 +53,7 @@ export interface TerminalHostArgs {
 }
 
 /**
- * The hosts of users' shells: a user and a namespace of their own, one credential, and connections to the state Redis
+ * The hosts of users' shells: a namespace of their own, each shell a user of its own, one credential, and connections to the state Redis
  * alone. Nobody connects to them; what is typed comes through Redis.
  */
 export class TerminalHost extends pulumi.ComponentResource {
@@ -97,11 +103,11 @@ function podSpec(args: TerminalHostArgs, serviceAccount: pulumi.Input<string>): 
 	const scratchMib = Math.floor(args.size.ephemeralMib / 3);
 	const mounts = mountsOf([
 		secretMounts(args.secrets, ["redisTerminals"]),
-		scratch("home", HOME, scratchMib),
+		scratch("home", HOMES, scratchMib),
 		scratch("tmp", "/tmp", scratchMib),
 	]);
 	return {
-		...restrictedPod({ pool: "system", serviceAccount, user: TERMINAL_USER }),
+		...rootOfItself(restrictedPod({ pool: "system", serviceAccount, user: TERMINAL_USER })),
 		terminationGracePeriodSeconds: gracePeriod(args.shutdown),
 		topologySpreadConstraints: spread("terminal-host", "should"),
 		volumes: mounts.volumes,
@@ -115,14 +121,24 @@ function podSpec(args: TerminalHostArgs, serviceAccount: pulumi.Input<string>): 
 						...stateEnvironment(args.redisState),
 						port: SINGLE_PROCESS_PORT,
 						drainSeconds: args.shutdown.drainSeconds,
+						terminalHomes: HOMES,
 					}),
-					{ name: "HOME", value: HOME },
 				],
 				...singleProcess,
 				resources: resourcesOf(args.size),
-				securityContext: restrictedContainer,
+				securityContext: { ...restrictedContainer, capabilities: { ...restrictedContainer.capabilities, add: CAPABILITIES } },
 				volumeMounts: mounts.volumeMounts,
 			},
 		],
 	};
+}
+
+/**
+ * Shells of one user could read each other's memory and the host's credential. So the host is root, which may give each
+ * another user; in a user namespace, in which that is nobody on the node.
+ * https://kubernetes.io/docs/concepts/workloads/pods/user-namespaces/
+ */
+function rootOfItself(pod: ReturnType<typeof restrictedPod>) {
+	const { fsGroup, seccompProfile } = pod.securityContext;
+	return { ...pod, hostUsers: false, securityContext: { runAsUser: 0, runAsGroup: 0, fsGroup, seccompProfile } };
 }

@@ -104,7 +104,11 @@ export async function recordWorkloads(changes: Changes): Promise<Workloads> {
 			namespaceArgs("agentic-flow", [app, jobs].map(mostPods).concat({ maxPods: 1, size: migration.size })),
 			{},
 		);
-		const shells = new Namespace("shells", namespaceArgs("terminals", [{ maxPods: terminals.hosts, size: terminals.size }]), {});
+		const shells = new Namespace(
+			"shells",
+			{ ...namespaceArgs("terminals", [{ maxPods: terminals.hosts, size: terminals.size }]), podSecurity: "baseline" },
+			{},
+		);
 		const secret = (credential: Credential, { name: namespace }: Namespace) =>
 			credentialSecret(`${credential}-secret`, { namespace, credential, files: { username: "somebody", password: CANARY } }, {}).metadata
 				.name;

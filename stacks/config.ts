@@ -165,11 +165,11 @@ const autoscaler = z
 	.prefault({})
 	.describe("What adds and takes away nodes.");
 
+const imageByDigest = () => text(/^[^\s@]+@sha256:[0-9a-f]{64}$/, "an image by digest: <repository>@sha256:<64 hex digits>");
+
 const app = z
 	.strictObject({
-		image: text(/^[^\s@]+@sha256:[0-9a-f]{64}$/, "an image by digest: <repository>@sha256:<64 hex digits>")
-			.optional()
-			.describe("The server's image, by digest. A preview works without one; `pulumi up` does not."),
+		image: imageByDigest().optional().describe("The server's image, by digest. A preview works without one; `pulumi up` does not."),
 		podsPerNode: whole(1, 4).default(2).describe("Pods of the server on each app node."),
 		workersPerPod: whole(workersPerPod.min, workersPerPod.max)
 			.default(4)
@@ -212,6 +212,9 @@ const jobs = z
 const terminals = z
 	.strictObject({
 		enabled: z.boolean().default(false).describe("Gives users shells on hosts of their own, away from every credential."),
+		image: imageByDigest()
+			.optional()
+			.describe("The terminal hosts' image, by digest: app/Dockerfile's target terminal-host. As app.image, but with a shell."),
 		hosts: whole(1, 10).default(2).describe("Terminal hosts."),
 		pod: compute(500, 2048),
 		drainSeconds: whole(1, 3600).default(600).describe("How long users' sessions outlive the order to stop."),

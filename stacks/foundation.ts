@@ -2,7 +2,7 @@
 import { Provider } from "@pulumi/kubernetes/provider.js";
 import type * as pulumi from "@pulumi/pulumi";
 import { AUTOSCALER_NAME, autoscalerPolicy } from "../components/cluster-autoscaler.ts";
-import { Namespace, type Quota, quotaFor } from "../components/namespace.ts";
+import { Namespace, type NamespaceArgs, type Quota, quotaFor } from "../components/namespace.ts";
 import { type Credential, credentialSecret, type SecretNames } from "../components/secret-mount.ts";
 import type { Login } from "../infra/secrets.ts";
 import { WorkloadRole } from "../infra/workload-role.ts";
@@ -82,13 +82,14 @@ function createNamespace(
 	key: keyof typeof namespaceNames,
 	quota: Quota,
 	opts: pulumi.ComponentResourceOptions,
+	podSecurity: NamespaceArgs["podSecurity"] = "restricted",
 ): Namespace {
 	return new Namespace(
 		namespaceNames[key],
 		{
 			name: namespaceNames[key],
 			kubernetesVersion: config.cluster.version,
-			podSecurity: "restricted",
+			podSecurity,
 			quota,
 			containerDefaults: CONTAINER_DEFAULTS,
 		},
@@ -113,7 +114,8 @@ function createCredentials({ data }: Cloud, namespace: Namespace, opts: pulumi.C
 
 function createTerminals({ config }: Stackwide, { data }: Cloud, opts: pulumi.ComponentResourceOptions): Foundation["terminals"] {
 	const quota = quotaFor([{ maxPods: config.terminals.hosts, size: sizesOf(config).terminals }], 0);
-	const namespace = createNamespace(config, "terminals", quota, opts);
+	// Its hosts are root within their pod, so that shells are not: see components/terminal-host.ts.
+	const namespace = createNamespace(config, "terminals", quota, opts, "baseline");
 	return { namespace, credential: mirrorSecret(namespace, "redisTerminals", login(data.secrets.redisTerminals), opts) };
 }
 

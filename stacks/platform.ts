@@ -4,7 +4,7 @@ import { createCloud } from "./cloud.ts";
 import type { StackConfig } from "./config.ts";
 import { createFoundation } from "./foundation.ts";
 import { stackwideOf } from "./stackwide.ts";
-import { createWorkloads } from "./workloads.ts";
+import { createWorkloads, type Images } from "./workloads.ts";
 
 /**
  * The whole stack: AWS, the cluster's foundation and, unless a GitOps pipeline applies them, the workloads.
@@ -13,11 +13,11 @@ import { createWorkloads } from "./workloads.ts";
  * @throws UserError in an update, not in a preview, when there is no image to run
  */
 export async function platform(config: StackConfig, stack: string): Promise<Record<string, unknown>> {
-	const image = imageOf(config, stack);
+	const images = imagesOf(config, stack);
 	const stackwide = stackwideOf(config, stack);
 	const cloud = createCloud(stackwide);
 	const foundation = createFoundation(stackwide, cloud);
-	if (config.delivery === "pulumi") createWorkloads(config, cloud, foundation, image);
+	if (config.delivery === "pulumi") createWorkloads(config, cloud, foundation, images);
 
 	const { loadBalancer, registry, cluster, data } = cloud;
 	return {
@@ -34,17 +34,23 @@ export async function platform(config: StackConfig, stack: string): Promise<Reco
 }
 
 /** Unknown in a preview without one. An update stops before it has touched anything. */
-function imageOf({ app, delivery }: StackConfig, stack: string): pulumi.Input<string> {
-	if (app.image !== undefined) return app.image;
-	if (delivery === "pulumi" && !pulumi.runtime.isDryRun()) {
-		throw new UserError(`stack ${stack} has no image to run`, [
-			{
-				at: "agentic-flow:app.image",
-				what: "is missing",
-				why: "an update starts the server, and starts exactly the image that was reviewed",
-				fix: "set app.image to <repository>@sha256:<digest>; for a first update, that makes the repository, set delivery to gitops: it leaves the workloads out",
-			},
-		]);
+function imagesOf({ app, terminals, delivery }: StackConfig, stack: string): Images {
+	const missing = [
+		...(app.image === undefined ? [missingImage("app.image", "an update starts the server")] : []),
+		...(terminals.enabled && terminals.image === undefined ? [missingImage("terminals.image", "an update starts the terminal hosts")] : []),
+	];
+	if (missing.length > 0 && delivery === "pulumi" && !pulumi.runtime.isDryRun()) {
+		throw new UserError(`stack ${stack} has no image to run`, missing);
 	}
-	return pulumi.output(pulumi.unknown as unknown as string);
+	const unknown = pulumi.output(pulumi.unknown as unknown as string);
+	return { server: app.image ?? unknown, terminalHost: terminals.image ?? unknown };
+}
+
+function missingImage(setting: string, why: string) {
+	return {
+		at: `agentic-flow:${setting}`,
+		what: "is missing",
+		why: `${why}, and starts exactly the image that was reviewed`,
+		fix: `set ${setting} to <repository>@sha256:<digest>; for a first update, that makes the repository, set delivery to gitops: it leaves the workloads out`,
+	};
 }

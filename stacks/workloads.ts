@@ -20,20 +20,26 @@ interface Setting {
 	readonly config: StackConfig;
 	readonly cloud: Cloud;
 	readonly foundation: Foundation;
-	/** The server's image, by digest. */
-	readonly image: pulumi.Input<string>;
+	readonly images: Images;
 	readonly stores: Stores;
 	readonly dataCidrs: readonly string[];
 	readonly sizes: ReturnType<typeof sizesOf>;
 }
 
+/** What the workloads run, each by digest. */
+export interface Images {
+	/** Of every role but the terminal hosts'. */
+	readonly server: pulumi.Input<string>;
+	readonly terminalHost: pulumi.Input<string>;
+}
+
 /** Every workload, in the order in which they need each other: the database's schema before what uses it. */
-export function createWorkloads(config: StackConfig, cloud: Cloud, foundation: Foundation, image: pulumi.Input<string>): void {
+export function createWorkloads(config: StackConfig, cloud: Cloud, foundation: Foundation, images: Images): void {
 	const setting: Setting = {
 		config,
 		cloud,
 		foundation,
-		image,
+		images,
 		stores: storesOf(config, cloud),
 		dataCidrs: cloud.subnets.data.map(({ cidr }) => cidr),
 		sizes: sizesOf(config),
@@ -66,13 +72,13 @@ function after({ cloud, foundation }: Setting, ...needed: pulumi.Resource[]): pu
 }
 
 function createMigration(setting: Setting): Migration {
-	const { config, foundation, image, stores, dataCidrs, sizes } = setting;
+	const { config, foundation, images, stores, dataCidrs, sizes } = setting;
 	const namespace = foundation.namespaces.app;
 	return new Migration(
 		"migration",
 		{
 			namespace: namespace.name,
-			image,
+			image: images.server,
 			release: config.app.image ?? "none yet",
 			size: sizes.migrate,
 			postgresPrimary: stores.postgres.primary,
@@ -89,7 +95,7 @@ function createMigration(setting: Setting): Migration {
 }
 
 function createApp(setting: Setting, migration: Migration): void {
-	const { config, cloud, foundation, image, stores, dataCidrs, sizes } = setting;
+	const { config, cloud, foundation, images, stores, dataCidrs, sizes } = setting;
 	const { namespaces, secrets } = foundation;
 	const { postgres, redisState, redisCache, session } = secrets;
 	const alternativeNames = config.domain?.alternativeNames ?? [];
@@ -97,7 +103,7 @@ function createApp(setting: Setting, migration: Migration): void {
 		"app",
 		{
 			namespace: namespaces.app.name,
-			image,
+			image: images.server,
 			size: sizes.server,
 			workersPerPod: config.app.workersPerPod,
 			scaling: scalingOf(config).server,
@@ -119,14 +125,14 @@ function createApp(setting: Setting, migration: Migration): void {
 }
 
 function createJobWorkers(setting: Setting, migration: Migration): void {
-	const { config, foundation, image, stores, dataCidrs, sizes } = setting;
+	const { config, foundation, images, stores, dataCidrs, sizes } = setting;
 	const { namespaces, secrets } = foundation;
 	const { postgres, redisState, redisCache } = secrets;
 	new JobWorkers(
 		"jobs",
 		{
 			namespace: namespaces.app.name,
-			image,
+			image: images.server,
 			size: sizes.jobs,
 			concurrency: config.jobs.concurrency,
 			scaling: scalingOf(config).jobs,
@@ -141,14 +147,14 @@ function createJobWorkers(setting: Setting, migration: Migration): void {
 }
 
 function createTerminalHost(setting: Setting): void {
-	const { config, foundation, image, stores, dataCidrs, sizes } = setting;
+	const { config, foundation, images, stores, dataCidrs, sizes } = setting;
 	const { terminals } = foundation;
 	if (!terminals) return;
 	new TerminalHost(
 		"terminals",
 		{
 			namespace: terminals.namespace.name,
-			image,
+			image: images.terminalHost,
 			hosts: config.terminals.hosts,
 			size: sizes.terminals,
 			shutdown: atOnce(config.terminals),

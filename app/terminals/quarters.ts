@@ -1,6 +1,17 @@
 /** Where shells live: for each a home folder and, where this process may say so, a user of its own. */
 import { execFile } from "node:child_process";
-import { chmodSync, chownSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+	chmodSync,
+	chownSync,
+	existsSync,
+	mkdirSync,
+	readdirSync,
+	readFileSync,
+	rmdirSync,
+	rmSync,
+	statSync,
+	writeFileSync,
+} from "node:fs";
 import path from "node:path";
 import { promisify } from "node:util";
 import { as, MARK, type ShellUser } from "./launch.ts";
@@ -12,6 +23,9 @@ const USERS = 1_000;
 
 /** Nobody has a name here. */
 const PROMPT = "PS1='\\w\\$ '\n";
+
+/** Deletes what is in a folder, `$1`, whatever its owner has made of it. */
+const EMPTY = 'chmod -R u+rwX -- "$1"; rm -rf --one-file-system -- "$1"/* "$1"/.[!.]* "$1"/..?*';
 
 /** How often what is to die is looked for again before it is given up. */
 const ATTEMPTS = 10;
@@ -83,9 +97,12 @@ export class Quarters {
 			left = processesOf(user, mark);
 		}
 		if (existsSync(home)) {
-			// As the user whose files they are: without all rights root may not enter where it is not let in.
-			if (user !== null) await runAs(user, 'rm -rf --one-file-system -- "$1"/* "$1"/.[!.]* "$1"/..?*', home);
-			rmSync(home, { recursive: true, force: true });
+			if (user === null) rmSync(home, { recursive: true, force: true });
+			else {
+				// As the user whose files they are: without all its rights root may not enter where it is not let in.
+				await runAs(user, EMPTY, home);
+				rmdirSync(home);
+			}
 		}
 		if (user !== null) this.#used.delete(user.uid);
 		return left.length;

@@ -74,10 +74,12 @@ export class ServerProcess {
 	/**
 	 * @param user who runs it; whoever runs the test else
 	 * @param entry of another program that takes a role
+	 * @param before a program, with its arguments, that runs it
 	 */
-	constructor(role: string, environment: Readonly<Record<string, string>>, user?: number, entry = main) {
+	constructor(role: string, environment: Readonly<Record<string, string>>, user?: number, entry = main, before: readonly string[] = []) {
 		// Nothing of this process's own environment but what programs are found by.
-		this.child = spawn(process.execPath, [entry, role], {
+		const [program = "", ...args] = [...before, process.execPath, entry, role];
+		this.child = spawn(program, args, {
 			env: { PATH: process.env.PATH ?? "", HOME: tmpdir(), ...environment },
 			stdio: ["ignore", "pipe", "pipe"],
 			...(user === undefined ? {} : { uid: user, gid: user }),

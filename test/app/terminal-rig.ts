@@ -29,6 +29,11 @@ const RULES = [
 	"+client|list",
 ];
 
+const isRoot = process.getuid?.() === 0;
+
+/** With those of root's rights that a pod of the cluster has. */
+const asInPod = ["setpriv", "--no-new-privs", "--bounding-set=-all,+chown,+kill,+setgid,+setuid", "--"];
+
 /** User ids of hosts in tests, a thousand each; far from anybody's. */
 let firstUid = 300_000;
 
@@ -93,7 +98,7 @@ export class TerminalRig {
 			CANARY: "of the host's environment",
 			...settings,
 		};
-		const process_ = new ServerProcess("terminal-host", environment, user);
+		const process_ = new ServerProcess("terminal-host", environment, user, undefined, isRoot && user === undefined ? asInPod : []);
 		await process_.ready(port);
 		this.#cleanup.unshift(async () => {
 			process_.signal("SIGTERM");
