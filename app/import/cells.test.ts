@@ -5,6 +5,9 @@ import { anyTimeOf, type Cell, countOf, decoded, jsonOf, LARGEST_VALUE, storedOf
 const NOW = Date.UTC(2026, 0, 1);
 const text = (words: string | Uint8Array) => new Text(typeof words === "string" ? Buffer.from(words) : words);
 
+/** The same cells with text as a string, as it is read where nothing is in doubt. */
+const read = (cell: Cell) => (cell instanceof Text ? decoded(cell.bytes) : cell);
+
 describe("a time", () => {
 	it.each([
 		["seconds", 1_752_724_743n, "2025-07-17T03:59:03.000Z"],
@@ -19,7 +22,7 @@ describe("a time", () => {
 		["another zone", text("2025-07-06T14:05:35+02:00"), "2025-07-06T12:05:35.000Z"],
 		["a zone without a colon", text("2025-07-06 14:05:35 -0130"), "2025-07-06T15:35:35.000Z"],
 	])("is understood as %s", (_, cell: Cell, iso) => {
-		expect(new Date(timeOf(cell, NOW) as number).toISOString()).toBe(iso);
+		for (const each of [cell, read(cell)]) expect(new Date(timeOf(each, NOW) as number).toISOString()).toBe(iso);
 	});
 
 	it.each([null, text(""), text("  ")])("that is not there is none: %j", (cell) => {
@@ -70,6 +73,11 @@ describe("a value", () => {
 		expect(stored(cell)).toEqual([value, mark]);
 	});
 
+	it.each(['{"a":1}', "{ ü", "a\0b", ""])("is the same whether it was read as text or as its bytes: %j", (words) => {
+		expect(stored(words)).toEqual(stored(text(words)));
+		expect([wordOf(words), jsonOf(words)].map(String)).toEqual([wordOf(text(words)) && words, jsonOf(text(words))].map(String));
+	});
+
 	it.each([
 		["zlib", deflateSync("packed"), "packed", { compressed: "unpacked" }],
 		["gzip", gzipSync("packed"), "packed", { compressed: "unpacked" }],
@@ -77,7 +85,7 @@ describe("a value", () => {
 		["zlib of bytes", deflateSync(Buffer.from("00ff", "hex")), "AP8=", { encoding: "base64", compressed: "unpacked" }],
 		["neither", text("plain"), "plain", { compressed: "still" }],
 	])("that is flagged as compressed is unpacked: %s", (_, cell: Cell, value, mark) => {
-		expect(stored(cell, true)).toEqual([value, mark]);
+		for (const each of [cell, read(cell)]) expect(stored(each, true)).toEqual([value, mark]);
 	});
 
 	it("that unpacks to more than anybody can use stays packed", () => {

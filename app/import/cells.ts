@@ -2,7 +2,7 @@
 import { isUtf8 } from "node:buffer";
 import { unzipSync } from "node:zlib";
 
-/** TEXT as its bytes: SQLite does not check that they are UTF-8. */
+/** TEXT as its bytes, where they may be no UTF-8: SQLite does not check it. */
 export class Text {
 	readonly bytes: Uint8Array;
 
@@ -11,7 +11,8 @@ export class Text {
 	}
 }
 
-export type Cell = null | bigint | number | Text | Uint8Array;
+/** A string is text that was read without loss. */
+export type Cell = null | bigint | number | string | Text | Uint8Array;
 
 /** Bytes of the largest value that is taken, as text. */
 export const LARGEST_VALUE = 16 * 1_024 * 1_024;
@@ -34,6 +35,7 @@ export function storedOf(cell: Cell, compressed: boolean): Stored {
 		const { value, mark } = unpacked === null ? storedOf(cell, false) : storedOf(isUtf8(unpacked) ? new Text(unpacked) : unpacked, false);
 		return { value, mark: { ...mark, compressed: unpacked === null ? "still" : "unpacked" } };
 	}
+	if (typeof cell === "string") return cell.includes("\0") ? asJson(cell) : { value: cell, mark: null };
 	if (cell instanceof Text) return storedText(cell.bytes);
 	// Bytes that could be typed are taken for text: the original's tools put JSON into either.
 	return isUtf8(cell) && !hasControls(cell) ? { value: cell, mark: { from: "blob" } } : base64(cell);
@@ -41,7 +43,11 @@ export function storedOf(cell: Cell, compressed: boolean): Stored {
 
 function storedText(bytes: Uint8Array): Stored {
 	if (!isUtf8(bytes)) return base64(bytes);
-	return bytes.includes(0) ? { value: JSON.stringify(decoded(bytes)), mark: { encoding: "json" } } : { value: bytes, mark: null };
+	return bytes.includes(0) ? asJson(decoded(bytes)) : { value: bytes, mark: null };
+}
+
+function asJson(text: string): Stored {
+	return { value: JSON.stringify(text), mark: { encoding: "json" } };
 }
 
 function base64(bytes: Uint8Array): Stored {
@@ -49,10 +55,10 @@ function base64(bytes: Uint8Array): Stored {
 }
 
 /** Packed by zlib or gzip, as it is or written as base64; null where it is neither. */
-function unpack(cell: Text | Uint8Array): Uint8Array | null {
+function unpack(cell: string | Text | Uint8Array): Uint8Array | null {
 	try {
-		const bytes = cell instanceof Text ? Buffer.from(decoded(cell.bytes), "base64") : cell;
-		return unzipSync(bytes, { maxOutputLength: LARGEST_VALUE });
+		const bytes = cell instanceof Text ? decoded(cell.bytes) : cell;
+		return unzipSync(typeof bytes === "string" ? Buffer.from(bytes, "base64") : bytes, { maxOutputLength: LARGEST_VALUE });
 	} catch {
 		return null;
 	}
@@ -61,6 +67,7 @@ function unpack(cell: Text | Uint8Array): Uint8Array | null {
 /** Names and ids: text, or a number written out; null for what is neither, or what PostgreSQL cannot hold. */
 export function wordOf(cell: Cell): string | Uint8Array | null {
 	if (typeof cell === "bigint" || typeof cell === "number") return String(cell);
+	if (typeof cell === "string") return cell.includes("\0") ? null : cell;
 	const bytes = cell instanceof Text ? cell.bytes : cell;
 	return bytes !== null && isUtf8(bytes) && !bytes.includes(0) ? bytes : null;
 }
@@ -69,8 +76,8 @@ export function wordOf(cell: Cell): string | Uint8Array | null {
 export function jsonOf(cell: Cell): unknown {
 	if (typeof cell === "bigint") return Number.isSafeInteger(Number(cell)) ? Number(cell) : String(cell);
 	if (typeof cell === "number") return Number.isFinite(cell) ? cell : String(cell);
-	if (cell === null) return null;
-	const bytes = cell instanceof Text ? cell.bytes : cell;
+	if (cell === null || (typeof cell === "string" && !cell.includes("\0"))) return cell;
+	const bytes = cell instanceof Text ? cell.bytes : typeof cell === "string" ? Buffer.from(cell) : cell;
 	if (cell instanceof Text && isUtf8(bytes) && !bytes.includes(0)) return decoded(bytes);
 	return { base64: bufferOf(bytes).toString("base64") };
 }
@@ -95,7 +102,7 @@ export function timeOf(cell: Cell, now: number): number | null | undefined {
 export function anyTimeOf(cell: Cell): number | null | undefined {
 	if (cell === null) return null;
 	if (typeof cell === "bigint" || typeof cell === "number") return fromNumber(Number(cell));
-	const text = decoded(cell instanceof Text ? cell.bytes : cell).trim();
+	const text = (typeof cell === "string" ? cell : decoded(cell instanceof Text ? cell.bytes : cell)).trim();
 	if (text === "") return null;
 	if (/^-?\d+(\.\d+)?$/.test(text)) return fromNumber(Number(text));
 	const [, day, time = "00:00", zone = "Z"] =

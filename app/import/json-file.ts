@@ -1,7 +1,7 @@
 import { readFile, stat } from "node:fs/promises";
 import path from "node:path";
 import { z } from "zod";
-import { anyTimeOf, type Cell, type Stored, Text, timeOf } from "./cells.ts";
+import { anyTimeOf, type Cell, type Stored, timeOf } from "./cells.ts";
 import { memoryRow } from "./memory-row.ts";
 import { type Contents, type HiveRow, type MemoryRow, type Outcome, type Reading, Refused, type Table } from "./rows.ts";
 
@@ -106,8 +106,7 @@ function sessionId({ sessionId: session, checkpointId }: Readonly<Record<string,
 }
 
 function cellOf(value: unknown): Cell {
-	if (typeof value === "number") return value;
-	return typeof value === "string" ? new Text(Buffer.from(value)) : null;
+	return typeof value === "number" || typeof value === "string" ? value : null;
 }
 
 /** Null for what is no text, or none that PostgreSQL can hold. */

@@ -1,6 +1,6 @@
 /** Which table is which: known by its name and columns, never by its file's name, and read by the columns it has. */
 import type { MemorySystem } from "../model.ts";
-import { anyTimeOf, type Cell, countOf, decoded, isSet, jsonOf, storedOf, Text, timeOf, wordOf } from "./cells.ts";
+import { anyTimeOf, type Cell, countOf, decoded, isSet, jsonOf, storedOf, timeOf, wordOf } from "./cells.ts";
 import { memoryRow } from "./memory-row.ts";
 import type { Contents, HiveRow, MemoryRow, Outcome, Reading, Table, Words } from "./rows.ts";
 import type { SqliteTable } from "./sqlite-file.ts";
@@ -65,9 +65,12 @@ function systemOf(table: string, isHive: boolean): MemorySystem {
 	return table === "memory" && isHive ? "hivemind" : "swarm";
 }
 
-/** Columns that become columns again, or stand for nothing once the row has moved. Whatever else there is goes to the metadata. */
+/** Columns that stand for nothing once the row has moved. */
+const LEFT = new Set(["id", "accessed_at", "last_accessed_at", "size"]);
+
+/** Those, and columns that become columns again. Whatever else there is goes to the metadata. */
 const MOVED = new Set([
-	"id",
+	...LEFT,
 	"key",
 	"value",
 	"namespace",
@@ -75,13 +78,10 @@ const MOVED = new Set([
 	"created_at",
 	"updated_at",
 	"timestamp",
-	"accessed_at",
-	"last_accessed_at",
 	"access_count",
 	"ttl",
 	"expires_at",
 	"compressed",
-	"size",
 ]);
 
 function* memoryRows({ columns, cells }: SqliteTable, system: MemorySystem, reading: Reading): Generator<Outcome<MemoryRow>> {
@@ -91,7 +91,7 @@ function* memoryRows({ columns, cells }: SqliteTable, system: MemorySystem, read
 	const [key, value, metadata, compressed, count] = [at("key"), at("value"), at("metadata"), at("compressed"), at("access_count")];
 	const [created, updated, stamped, expires, ttl] = [at("created_at"), at("updated_at"), at("timestamp"), at("expires_at"), at("ttl")];
 	const { now } = reading;
-	for (const row of cells()) {
+	for (const row of cells(LEFT)) {
 		const cell = (place: number | undefined): Cell => (place === undefined ? null : (row[place] as Cell));
 		const createdAt = timeOf(cell(created), now);
 		const updatedAt = timeOf(cell(updated), now) ?? timeOf(cell(stamped), now);
@@ -162,7 +162,7 @@ function* hiveRows({ name: kind, columns, cells }: SqliteTable, { now, sourceAt 
 
 /** Rows that were only numbered have the same numbers in every file: they are told apart by whose they are. */
 function idOf(cell: Cell, whose: Words | null): Words | null {
-	if (cell instanceof Text) return wordOf(cell);
+	if (typeof cell !== "bigint" && typeof cell !== "number") return wordOf(cell);
 	const id = wordOf(cell);
 	return id === null || whose === null ? id : `${typeof whose === "string" ? whose : decoded(whose)}/${id}`;
 }

@@ -9,8 +9,8 @@ export interface SqliteTable {
 	readonly name: string;
 	readonly columns: readonly string[];
 	readonly rows: number;
-	/** Cells in the order of the columns. */
-	cells(): Iterable<readonly Cell[]>;
+	/** Cells in the order of the columns; null in place of those that are not needed. */
+	cells(unneeded?: ReadonlySet<string>): Iterable<readonly Cell[]>;
 }
 
 export interface SqliteFile {
@@ -91,29 +91,60 @@ function tablesOf(database: DatabaseSync): SqliteTable[] {
 function tableOf(database: DatabaseSync, name: string, encoding: string): SqliteTable {
 	const found = database.prepare("select name from pragma_table_xinfo(?) where hidden <> 1").all(name) as unknown as [string][];
 	const columns = found.map(([column]) => column);
+	const lowered = columns.map((column) => column.toLowerCase());
 	const [[rows]] = database.prepare(`select count(*) from ${quoted(name)}`).all() as unknown as [[bigint]];
+	const rowId = rowIdOf(database, name, lowered);
+	const exact = [...columns.map(quoted).map(bytesOf), ...columns.map((column) => `typeof(${quoted(column)}) = 'text'`)].join(", ");
+
+	/** Cells, and for each whether it is text, of which there are the bytes. */
+	const exactly = (row: readonly Exclude<Cell, Text>[]): Cell[] =>
+		columns.map((_, index) => {
+			const cell = row[index] as Exclude<Cell, Text>;
+			return row[columns.length + index] === 1n ? textOf(cell as Uint8Array, encoding) : cell;
+		});
+
 	return {
 		name: name.toLowerCase(),
-		columns: columns.map((column) => column.toLowerCase()),
+		columns: lowered,
 		rows: Number(rows),
-		*cells() {
-			// Text by its bytes: made a string on the way it would lose what is no UTF-8.
-			const picked = columns.map(quoted).map((column) => `iif(typeof(${column}) = 'text', cast(${column} as blob), ${column})`);
-			const isText = columns.map(quoted).map((column) => `typeof(${column}) = 'text'`);
-			const statement = database.prepare(`select ${[...picked, ...isText].join(", ")} from ${quoted(name)}`);
-			for (const row of statement.iterate() as unknown as Iterable<(null | bigint | number | Uint8Array)[]>) {
-				const cells: Cell[] = [];
-				for (let index = 0; index < columns.length; index += 1) {
-					const cell = row[index] as null | bigint | number | Uint8Array;
-					cells.push(row[columns.length + index] === 1n ? textOf(cell as Uint8Array, encoding) : cell);
-				}
-				yield cells;
+		*cells(unneeded = new Set()) {
+			if (rowId === null) {
+				for (const row of iterate(database, `select ${exact} from ${quoted(name)}`)) yield exactly(row);
+				return;
+			}
+			const needed = columns.map((column, index) => (unneeded.has(lowered[index] as string) ? "null" : quoted(column)));
+			const again = database.prepare(`select ${exact} from ${quoted(name)} where ${rowId} = ?`);
+			for (const row of iterate(database, `select ${needed.join(", ")}, ${rowId} from ${quoted(name)}`)) {
+				const id = row.pop() as bigint;
+				yield row.some(isDoubtful) ? exactly(again.get(id) as unknown as Exclude<Cell, Text>[]) : row;
 			}
 		},
 	};
 }
 
-/** @param encoding of the whole database; half of a surrogate pair stays the bytes it is */
+function iterate(database: DatabaseSync, statement: string): Iterable<Exclude<Cell, Text>[]> {
+	return database.prepare(statement).iterate() as unknown as Iterable<Exclude<Cell, Text>[]>;
+}
+
+/** By which name a table's rows can be found again; null for a table without, or one whose columns have taken them all. */
+function rowIdOf(database: DatabaseSync, table: string, columns: readonly string[]): string | null {
+	const [withoutRowId] = database.prepare("select wr from pragma_table_list where schema = 'main' and name = ?").get(table) as unknown as [
+		bigint,
+	];
+	if (withoutRowId !== 0n) return null;
+	return ["rowid", "oid", "_rowid_"].find((name) => !columns.includes(name)) ?? null;
+}
+
+function bytesOf(column: string): string {
+	return `iif(typeof(${column}) = 'text', cast(${column} as blob), ${column})`;
+}
+
+/** Has the character that stands for what is no UTF-8: it may have been written so, or be what reading has lost. */
+function isDoubtful(cell: unknown): boolean {
+	return typeof cell === "string" && cell.includes("\ufffd");
+}
+
+/** Text by its bytes. @param encoding of the whole database; half of a surrogate pair stays the bytes it is */
 function textOf(bytes: Uint8Array, encoding: string): Text | Uint8Array {
 	if (encoding === "UTF-8") return new Text(bytes);
 	try {

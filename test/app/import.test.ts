@@ -205,7 +205,9 @@ describe.skipIf(missing)(`the import${missing ? `: ${missing}` : ""}`, () => {
 			],
 		});
 		const database = files.open("odd.db");
-		database.exec("insert into memory_entries (key, value) values ('no UTF-8', cast(x'ff41' as text))");
+		database.exec(
+			"insert into memory_entries (key, value) values ('no UTF-8', cast(x'ff41' as text)), ('a question', 'what \ufffd is this')",
+		);
 		database.close();
 		expect((await json(file)).code).toBe(0);
 		const rows = await entries();
@@ -213,6 +215,7 @@ describe.skipIf(missing)(`the import${missing ? `: ${missing}` : ""}`, () => {
 		expect(
 			Object.fromEntries(rows.filter(({ value }) => value.length < 100).map(({ key, value, metadata }) => [key, [value, metadata]])),
 		).toEqual({
+			"a question": ["what \ufffd is this", null],
 			array: ["v", { metadata: "[1]" }],
 			bytes: ["AP8=", { import: { encoding: "base64" } }],
 			escape: ['"\\u0000 and \\ud800"', { metadata: '{"nul":"\\u0000"}' }],
@@ -226,7 +229,7 @@ describe.skipIf(missing)(`the import${missing ? `: ${missing}` : ""}`, () => {
 		expect([of("large")?.value === large, of("deep")?.value.length]).toEqual([true, 100_000]);
 		// The largest is the newest, and hides none of the others.
 		const { entries: listed, total } = await get("/api/memory/swarm");
-		expect([listed.length, total]).toEqual([10, 11]);
+		expect([listed.length, total]).toEqual([11, 12]);
 		expect((await get("/api/memory/retrieve?key=large")).value).toBe(large);
 		expect((await get("/api/memory/retrieve?key=nul")).value).toBe("a\0b");
 	});
