@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
+import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { Principal, Role } from "../model.ts";
 import { argumentLimits } from "./arguments.ts";
@@ -111,6 +112,18 @@ describe("a tool's arguments", () => {
 			expect(catalogue.faults(entry, wrong)).toHaveLength(Object.keys(wrong).length);
 			expect(catalogue.faults(entry, wrong)).toHaveLength(Object.keys(wrong).length);
 		}
+	});
+
+	it("are looked at whatever they are, and found faulty the same way every time", () => {
+		const names = toolEntries.map(({ name }) => name);
+		fc.assert(
+			fc.property(fc.constantFrom(...names), fc.anything({ withNullPrototype: true }), (name, args) => {
+				const found = faults(name, args);
+				expect(found.every((fault) => fault.length > 0 && fault.length < 1_000)).toBe(true);
+				expect(faults(name, args)).toEqual(found);
+			}),
+			{ numRuns: 1_000 },
+		);
 	});
 
 	it("are refused where they are too deep, however deep", () => {

@@ -1,3 +1,4 @@
+import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { recognise } from "./patterns.ts";
 
@@ -22,6 +23,18 @@ describe("patterns", () => {
 	])("%s is in %j", (pattern, items) => {
 		const { patterns } = recognise({ data, patterns: [pattern] });
 		expect(patterns[0]).toMatchObject({ pattern, count: items.length, items });
+	});
+
+	it("of text with stars are what an expression with .* says", () => {
+		const letters = (more: string) => fc.string({ unit: fc.constantFrom("a", "B", ...more), maxLength: 8 });
+		fc.assert(
+			fc.property(letters("*"), letters(""), (pattern, item) => {
+				fc.pre(pattern.includes("*"));
+				const { patterns } = recognise({ data: [item], patterns: [pattern] });
+				expect(patterns[0]?.count === 1).toBe(new RegExp(`^${pattern.replaceAll("*", ".*")}$`, "i").test(item));
+			}),
+			{ numRuns: 2_000 },
+		);
 	});
 
 	it("count what has none of them", () => {
