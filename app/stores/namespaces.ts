@@ -20,6 +20,9 @@ export interface NamespaceFigures {
 	readonly lastWrite: number;
 }
 
+/** Namespaces of a listing, at most. */
+export const LISTED_NAMESPACES = 1_000;
+
 /** Largest first. @param namespace null for all; @param since milliseconds since 1970 */
 export async function namespaceFigures(
 	client: Queryable,
@@ -40,7 +43,7 @@ export async function namespaceFigures(
 				max(updated_at) as "lastWrite"
 			from (select *, expires_at is null or expires_at > now() as alive, to_timestamp($3::double precision / 1000) as since from memory_entries
 				where workspace = $1 and ($2::text is null or namespace = $2)) as each
-			group by system, namespace order by bytes desc, system, namespace limit 1000`,
+			group by system, namespace order by bytes desc, system, namespace limit ${LISTED_NAMESPACES}`,
 		values: [workspace, namespace, since],
 	});
 }

@@ -2,6 +2,7 @@
 
 import type { MemoryEntry } from "../model.ts";
 import { publishedPrefix } from "../ports.ts";
+import { LISTED_NAMESPACES } from "../stores/namespaces.ts";
 import { neededText, oneOf, text, timeframe, wholeNumber } from "./read.ts";
 import type { Tool, ToolRun } from "./tool.ts";
 
@@ -78,7 +79,7 @@ export const memoryTools: Readonly<Record<string, Tool>> = {
 			entries,
 			...(action === "stats" && { bytes, reads, lastWrite }),
 		}));
-		return { success: true, action, namespaces, total: namespaces.length };
+		return { success: true, action, namespaces, total: namespaces.length, truncated: namespaces.length === LISTED_NAMESPACES };
 	},
 
 	async memory_compress(args, run) {
@@ -97,7 +98,8 @@ export const memoryTools: Readonly<Record<string, Tool>> = {
 	async memory_analytics(args, { services, principal }) {
 		const within = timeframe(args, "timeframe", "24h");
 		const namespaces = await services.namespaces.figures(principal, null, Date.now() - within.ms);
-		return { success: true, timeframe: within.name, totals: sum(namespaces), namespaces };
+		const truncated = namespaces.length === LISTED_NAMESPACES;
+		return { success: true, timeframe: within.name, totals: sum(namespaces), namespaces, truncated };
 	},
 
 	async cache_manage(args, { services, principal: { workspace } }) {
