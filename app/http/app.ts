@@ -75,26 +75,31 @@ export function buildApp(services: Services, settings: HttpSettings, observe: Ht
 		}
 	});
 	app.setNotFoundHandler((request, reply) => edge.unmatched(request, reply));
-	for (const endpoint of endpointsOf(services, settings, cookies, edge)) serve(app, endpoint, services, edge);
+	const waiting = new WaitingRoom(services.identity, settings.stopping);
+	app.addHook("onClose", async () => waiting.close());
+	for (const endpoint of endpointsOf(services, settings, cookies, waiting, edge)) serve(app, endpoint, services, edge);
 	return app;
 }
 
 /** Every operation there is, in the order of the documentation, and the page, which is no part of the API. */
-function endpointsOf(services: Services, settings: HttpSettings, cookies: ReturnType<typeof sessionCookies>, edge: Edge): Endpoint[] {
-	const { stopping } = settings;
-	const waiting = new WaitingRoom();
+function endpointsOf(
+	services: Services,
+	settings: HttpSettings,
+	cookies: ReturnType<typeof sessionCookies>,
+	waiting: WaitingRoom,
+	edge: Edge,
+): Endpoint[] {
 	const documented = [
 		...hiveEndpoints(services),
 		...taskEndpoints(services),
 		...memoryEndpoints(services),
 		...publishedEndpoints(services),
-		...mcpEndpoints(services, waiting, stopping),
-		...jobEndpoints(services, waiting, stopping),
+		...mcpEndpoints(services, waiting),
+		...jobEndpoints(services, waiting),
 		...streamableEndpoints({
 			services,
 			origins: allowedOrigins(settings),
 			waiting,
-			stopping,
 			fault: (error, request) => edge.fault(error, request, null),
 		}),
 		...systemEndpoints(services, settings),

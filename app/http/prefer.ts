@@ -23,9 +23,9 @@ export function patienceOf(request: FastifyRequest, reply: FastifyReply): number
 	return seconds * 1_000;
 }
 
-/** Aborted when the client has gone, or the worker is about to: who waits gets the answer that there is by then. */
-export function patienceEnds(reply: FastifyReply, stopping: AbortSignal): AbortSignal {
+/** Aborted when the client has gone, or may not wait any more: it gets the answer that there is by then. */
+export function patienceEnds(reply: FastifyReply, over: AbortSignal): AbortSignal {
 	const gone = new AbortController();
 	reply.raw.once("close", () => gone.abort());
-	return AbortSignal.any([gone.signal, stopping]);
+	return AbortSignal.any([gone.signal, over]);
 }

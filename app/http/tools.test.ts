@@ -139,8 +139,8 @@ describe("/api/mcp/execute", () => {
 	});
 
 	it("keeps so many waiting for one principal, and others are served", async () => {
-		const held = Array.from({ length: 64 }, () => execute(ada, "hold"));
-		await until(() => states().length === 64);
+		const held = Array.from({ length: 256 }, () => execute(ada, "hold"));
+		await until(() => states().length === 256);
 		expect((await execute(ada, "hold")).statusCode).toBe(429);
 		expect((await execute(eve, "echo", { text: "x" })).statusCode).toBe(200);
 		test.services.jobs.release();
@@ -217,6 +217,27 @@ describe("/api/jobs", () => {
 			expect(answer.body).toMatch(/^event: job\ndata: \{.*\}\n\n(event: end\ndata: \{.*"state":"completed".*\}\n\n)$/);
 		}
 		expect((await ada("HEAD", `/api/jobs/${id}/events`)).statusCode).toBe(405);
+	});
+
+	it.each(["revoked", "expired"])("ends a stream whose credential is %s, and not the job", async (how) => {
+		const expiresAt = how === "expired" ? Date.now() + 300 : null;
+		const { token, credentialId } = await test.services.identity.issue({
+			subject: "soon",
+			roles: ["member"],
+			workspace: "default",
+			expiresAt,
+		});
+		const soon = (method: "GET" | "POST", url: string, body?: object) =>
+			test.app.inject({ method, url, headers: { host: "agentic.example.com", authorization: `Bearer ${token}` }, payload: body as object });
+		const { id } = (await soon("POST", "/api/jobs", { tool: "hold" })).json().job;
+		const stream = soon("GET", `/api/jobs/${id}/events`);
+		const still = ada("GET", `/api/jobs/${await submit(ada)}/events`);
+		await until(() => states().every((state) => state === "active"));
+		if (how === "revoked") await test.services.identity.revoke(credentialId);
+		expect((await stream).body).not.toContain("event: end");
+		expect(states()).toEqual(["active", "active"]);
+		test.services.jobs.release();
+		expect((await still).body).toContain("event: end");
 	});
 
 	it("has no job of somebody else's, for no verb", async () => {

@@ -1,6 +1,5 @@
 /** One worker: the server's parts, put together, from its start to its end. */
 import cluster from "node:cluster";
-import { setMaxListeners } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { FastifyInstance } from "fastify";
 import type { Redis } from "ioredis";
@@ -61,9 +60,7 @@ export async function runWorker(environment: NodeJS.ProcessEnv): Promise<void> {
 	const observing: Observing = { log, metrics: createMetrics(), tracing };
 	const load = monitorLoad(config.shedDelayMs);
 	let phase: "starting" | "ready" | "draining" = "starting";
-	// Each who waits listens to it.
 	const stopping = new AbortController();
-	setMaxListeners(0, stopping.signal);
 	const state = (): WorkerState => (phase === "ready" && load.stalled ? "stalled" : phase);
 
 	const stores = openStores(config, observing);

@@ -241,10 +241,10 @@ describe("Streamable HTTP", () => {
 	});
 
 	it("keeps so many waiting for one principal, and others are served", async () => {
-		const held = Array.from({ length: 64 }, (_, id) => post(call("hold", id)));
-		await until(() => states().length === 64);
-		const refused = await (await post(call("hold", 64))).json();
-		expect(refused).toMatchObject({ id: 64, error: { code: -32_000, data: { code: "RATE_LIMITED" } } });
+		const held = Array.from({ length: 256 }, (_, id) => post(call("hold", id)));
+		await until(() => states().length === 256);
+		const refused = await (await post(call("hold", 256))).json();
+		expect(refused).toMatchObject({ id: 256, error: { code: -32_000, data: { code: "RATE_LIMITED" } } });
 		expect(await (await post(call("echo", 1, { arguments: { text: "x" } }), {}, "eve")).text()).toContain('"result"');
 		services.jobs.release();
 		for (const answer of held) expect(await (await answer).text()).toContain("held");

@@ -28,7 +28,7 @@ import { paths } from "../contract.ts";
 import { HttpError } from "../http/errors.ts";
 import { EventStream } from "../http/event-stream.ts";
 import type { Origins } from "../http/origins.ts";
-import type { WaitingRoom } from "../http/waiting.ts";
+import type { Waiter, WaitingRoom } from "../http/waiting.ts";
 import type { Job, Principal } from "../model.ts";
 import { type JobListener, ServiceError, type Services } from "../ports.ts";
 import { errorOf, type RequestId, resultOf, rpcErrorOf } from "./protocol.ts";
@@ -48,8 +48,6 @@ export interface StreamableParts {
 	readonly services: Services;
 	readonly origins: Origins;
 	readonly waiting: WaitingRoom;
-	/** Aborted when the worker begins to go away. */
-	readonly stopping: AbortSignal;
 	fault(error: unknown, request: FastifyRequest): void;
 }
 
@@ -100,11 +98,12 @@ export class Streamable {
 		}
 		const place = placeOf(String(id));
 		await services.jobs.get(principal, place.jobId);
-		const leave = waiting.enter(principal);
+		const waiter = waiting.enter(principal);
 		try {
 			const stream = new EventStream(reply);
 			stream.prime(String(id));
 			const job = await this.#follow(
+				waiter,
 				stream,
 				(wait) => services.jobs.wait(principal, place.jobId, wait),
 				() => place,
@@ -116,7 +115,7 @@ export class Streamable {
 			stream.end();
 			return reply;
 		} finally {
-			leave();
+			waiter.leave();
 		}
 	}
 
@@ -163,7 +162,7 @@ export class Streamable {
 		const isPrimed = String(request.raw.headers[VERSION_HEADER] ?? "") >= PRIMED_SINCE;
 		try {
 			const { request: wanted, progressToken } = requestOfCall(services.tools, principal, params);
-			const leave = waiting.enter(principal);
+			const waiter = waiting.enter(principal);
 			let stream: EventStream | null = null;
 			let place: Place | null = null;
 			const begun = ({ id: jobId }: Job) => {
@@ -177,13 +176,13 @@ export class Streamable {
 			try {
 				const gone = goneOf(reply);
 				const run = (wait: Wait) => services.jobs.run(principal, wanted, { ...wait, begun });
-				const job = await this.#follow({ send: (event) => stream?.send(event), closed: gone }, run, () => place);
+				const job = await this.#follow(waiter, { send: (event) => stream?.send(event), closed: gone }, run, () => place);
 				if (isOver(job) && session !== null) await this.#ended(principal, session, requestId, request);
 				const isResumable = stream !== null && (isPrimed || progressToken !== null);
 				if (!isOver(job) && isResumable) throw new McpError(ErrorCode.ConnectionClosed, "Goes on elsewhere");
 				return resultOfJob(job);
 			} finally {
-				leave();
+				waiter.leave();
 			}
 		} catch (error) {
 			if (error instanceof McpError) throw error;
@@ -197,7 +196,12 @@ export class Streamable {
 	}
 
 	/** Tells of progress until the job is over, nobody listens, or the worker goes away. */
-	async #follow(stream: Pick<EventStream, "send" | "closed">, run: (wait: Wait) => Promise<Job>, place: () => Place | null): Promise<Job> {
+	async #follow(
+		waiter: Waiter,
+		stream: Pick<EventStream, "send" | "closed">,
+		run: (wait: Wait) => Promise<Job>,
+		place: () => Place | null,
+	): Promise<Job> {
 		let told = -1;
 		let said: string | null = null;
 		const tell = (percent: number) => {
@@ -215,7 +219,7 @@ export class Streamable {
 		// Many clients give up on who says nothing for a minute.
 		const sign = setInterval(() => tell(Math.max(0, told) + LEAST_PROGRESS), SIGN_MS);
 		try {
-			const signal = AbortSignal.any([stream.closed, this.#parts.stopping]);
+			const signal = AbortSignal.any([stream.closed, waiter.over]);
 			return await run({ ms: CALL_MS, signal, listener: { progress } });
 		} finally {
 			clearInterval(sign);

@@ -68,7 +68,7 @@ export function idempotencyKeyOf({ raw: { headers } }: FastifyRequest): string |
 }
 
 /** What job workers do for the caller: submitted, looked at, ended. A job of somebody else is none. */
-export function jobEndpoints({ jobs, tools }: Services, waiting: WaitingRoom, stopping: AbortSignal): Endpoint[] {
+export function jobEndpoints({ jobs, tools }: Services, waiting: WaitingRoom): Endpoint[] {
 	const events = (path: string) =>
 		endpoint({
 			method: "GET",
@@ -83,13 +83,13 @@ export function jobEndpoints({ jobs, tools }: Services, waiting: WaitingRoom, st
 				if (request.method === "HEAD") throw new HttpError(405, "A stream has no length to ask for");
 				const { jobId } = params;
 				const job = await jobs.get(principal, jobId);
-				const leave = waiting.enter(principal);
+				const waiter = waiting.enter(principal);
 				try {
 					const stream = new EventStream(reply);
 					stream.send({ event: "job", data: jobView(job) });
 					const ended = await jobs.wait(principal, jobId, {
 						ms: FOLLOW_MS,
-						signal: AbortSignal.any([stream.closed, stopping]),
+						signal: AbortSignal.any([stream.closed, waiter.over]),
 						listener: {
 							progress: (percent, message) => stream.send({ event: "progress", data: { progress: percent, message } }),
 							output: (type, data) => stream.send({ event: "output", data: { type, data } }),
@@ -99,7 +99,7 @@ export function jobEndpoints({ jobs, tools }: Services, waiting: WaitingRoom, st
 					stream.end();
 					return reply;
 				} finally {
-					leave();
+					waiter.leave();
 				}
 			},
 		});
@@ -152,12 +152,12 @@ export function jobEndpoints({ jobs, tools }: Services, waiting: WaitingRoom, st
 			answer: JobAnswer,
 			handle: async ({ principal, params: { jobId }, request, reply }) => {
 				if (request.raw.headers.prefer === undefined) return answerOf(await jobs.get(principal, jobId));
-				const leave = waiting.enter(principal);
+				const waiter = waiting.enter(principal);
 				try {
-					const wait = { ms: patienceOf(request, reply), signal: patienceEnds(reply, stopping) };
+					const wait = { ms: patienceOf(request, reply), signal: patienceEnds(reply, waiter.over) };
 					return answerOf(await jobs.wait(principal, jobId, wait));
 				} finally {
-					leave();
+					waiter.leave();
 				}
 			},
 		}),

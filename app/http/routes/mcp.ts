@@ -39,7 +39,7 @@ const ListedTool = z
 	.meta({ id: "Tool" });
 
 /** The tools, as the original's clients list and run them. */
-export function mcpEndpoints({ jobs, tools }: Services, waiting: WaitingRoom, stopping: AbortSignal): Endpoint[] {
+export function mcpEndpoints({ jobs, tools }: Services, waiting: WaitingRoom): Endpoint[] {
 	return [
 		endpoint({
 			method: "GET",
@@ -69,10 +69,10 @@ export function mcpEndpoints({ jobs, tools }: Services, waiting: WaitingRoom, st
 				const start = performance.now();
 				const wanted = requestFor(tools, principal, body.toolName, body.parameters);
 				const key = idempotencyKeyOf(request);
-				const leave = waiting.enter(principal);
+				const waiter = waiting.enter(principal);
 				try {
 					const ms = patienceOf(request, reply);
-					const signal = patienceEnds(reply, stopping);
+					const signal = patienceEnds(reply, waiter.over);
 					const asked = key === null ? wanted : { ...wanted, idempotencyKey: key };
 					const job = ms === 0 ? await jobs.submit(principal, asked) : await jobs.run(principal, asked, { ms, signal });
 					const executionTime = Math.round(performance.now() - start);
@@ -89,7 +89,7 @@ export function mcpEndpoints({ jobs, tools }: Services, waiting: WaitingRoom, st
 					reply.code(202).header("location", url);
 					return reply.send({ success: true, pending: true, jobId, url, executionTime, metadata });
 				} finally {
-					leave();
+					waiter.leave();
 				}
 			},
 		}),
