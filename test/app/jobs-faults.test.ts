@@ -1,9 +1,10 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { afterEach, describe, expect, it } from "vitest";
+import { Queue } from "bullmq";
+import { describe, it } from "vitest";
 import type { Job } from "../../app/model.ts";
 import { missing } from "./daemons.ts";
 import { type JobsRig, over, startJobsRig, user } from "./jobs-rig.ts";
-import type { ServerProcess } from "./server-process.ts";
+import { type ServerProcess, until } from "./server-process.ts";
 
 const alice = user("alice");
 
@@ -36,7 +37,7 @@ async function submit(rig: JobsRig, count: number, milliseconds: number): Promis
 
 /** What is wrong with the ends of these jobs; nothing where each was done, and once. */
 async function faults(rig: JobsRig, ids: readonly string[]): Promise<string[]> {
-	expect(new Set(ids).size).toBe(ids.length);
+	if (new Set(ids).size !== ids.length) return ["an id was given to two jobs"];
 	const ended = await over(rig.edge, alice, ids, RECOVERY_MS);
 	const done = await effects(rig);
 	return [...ended.values()].flatMap((job: Job) => {
@@ -47,36 +48,33 @@ async function faults(rig: JobsRig, ids: readonly string[]): Promise<string[]> {
 }
 
 describe.skipIf(missing)("no acknowledged job is lost, and each is done once:", { timeout: 300_000 }, () => {
-	let rig: JobsRig;
-	afterEach(() => rig?.stop());
-
 	/** 200 jobs, all begun, each in the second half of its time for some of them: then their worker is gone. */
-	async function killedInFlight(environment: Readonly<Record<string, string>> = {}): Promise<string[]> {
+	async function killedInFlight(rig: JobsRig, environment: Readonly<Record<string, string>> = {}): Promise<string[]> {
 		const worker = await rig.worker({ ...many, ...environment });
 		const ids = await submit(rig, 200, 4_000);
-		await expect.poll(async () => (await effects(rig)).size, { timeout: 60_000 }).toBeGreaterThan(20);
+		await until(async () => (await effects(rig)).size > 20, "some of the jobs to have done what they do", 60_000);
 		await worker.kill();
 		return ids;
 	}
 
-	it("a job worker is killed with 200 jobs in flight", async () => {
-		rig = await startJobsRig();
-		const ids = await killedInFlight();
+	it("a job worker is killed with 200 jobs in flight", async ({ expect }) => {
+		await using rig = await startJobsRig();
+		const ids = await killedInFlight(rig);
 		await rig.worker(many);
 		rig.suspects(many);
 		expect(await faults(rig, ids)).toEqual([]);
 	});
 
-	it("without changes being made once, the same kill does some twice", async () => {
-		rig = await startJobsRig();
-		const ids = await killedInFlight({ JOBS_WITHOUT: "once" });
+	it("without changes being made once, the same kill does some twice", async ({ expect }) => {
+		await using rig = await startJobsRig();
+		const ids = await killedInFlight(rig, { JOBS_WITHOUT: "once" });
 		await rig.worker({ ...many, JOBS_WITHOUT: "once" });
 		rig.suspects({ ...many, JOBS_WITHOUT: "once" });
 		expect((await faults(rig, ids)).filter((fault) => fault.endsWith("2 times")).length).toBeGreaterThan(0);
 	});
 
-	it("Redis fails over under load, planned and not", async () => {
-		rig = await startJobsRig({ sentinel: true });
+	it("Redis fails over under load, planned and not", async ({ expect }) => {
+		await using rig = await startJobsRig({ sentinel: true });
 		for (let index = 0; index < 2; index += 1) await rig.worker(many);
 		const asking = submit(rig, 400, 300);
 		await sleep(300);
@@ -86,29 +84,41 @@ describe.skipIf(missing)("no acknowledged job is lost, and each is done once:", 
 		expect(await faults(rig, await asking)).toEqual([]);
 	});
 
-	it("Redis forgets everything", async () => {
-		const ids = await forgotten({});
+	it("Redis forgets everything", async ({ expect }) => {
+		await using rig = await startJobsRig();
+		const ids = await forgotten(rig, {});
 		expect(await faults(rig, ids)).toEqual([]);
 	});
 
-	it("without the reconciler, a Redis that forgets takes jobs along", async () => {
-		const ids = await forgotten({ JOBS_WITHOUT: "reconciler" });
+	it("without the reconciler, a Redis that forgets takes jobs along", async ({ expect }) => {
+		await using rig = await startJobsRig();
+		const ids = await forgotten(rig, { JOBS_WITHOUT: "reconciler" });
 		await sleep(10_000);
 		const jobs = await Promise.all(ids.map((id) => rig.edge.services.jobs.get(alice, id)));
 		expect(jobs.filter(({ state }) => state === "queued").length).toBe(100);
 	});
 
+	it("BullMQ's own ids are given out again after that, and a job's is not one of them", async ({ expect }) => {
+		await using rig = await startJobsRig();
+		const queue = new Queue("own-ids", { connection: rig.edge.redis });
+		const before = [(await queue.add("job", {})).id, ...(await submit(rig, 1, 0))];
+		await rig.edge.redis.flushall();
+		const after = [(await queue.add("job", {})).id, ...(await submit(rig, 1, 0))];
+		await queue.close();
+		expect(after[0]).toBe(before[0]);
+		expect(after[1]).not.toBe(before[1]);
+	});
+
 	/** 100 jobs of which Redis knows nothing any more. */
-	async function forgotten(environment: Readonly<Record<string, string>>): Promise<string[]> {
-		rig = await startJobsRig();
+	async function forgotten(rig: JobsRig, environment: Readonly<Record<string, string>>): Promise<string[]> {
 		const ids = await submit(rig, 100, 0);
 		await rig.edge.redis.flushall();
 		await rig.worker({ ...many, ...environment });
 		return ids;
 	}
 
-	it("everything is killed, and started again", async () => {
-		rig = await startJobsRig();
+	it("everything is killed, and started again", async ({ expect }) => {
+		await using rig = await startJobsRig();
 		const workers = [await rig.worker(many), await rig.worker(many)];
 		const ids = await submit(rig, 200, 2_000);
 		await Promise.all([...workers.map((worker) => worker.kill()), rig.postgres.primary.kill9(), rig.state.kill9()]);
@@ -118,8 +128,8 @@ describe.skipIf(missing)("no acknowledged job is lost, and each is done once:", 
 		expect(await faults(rig, ids)).toEqual([]);
 	});
 
-	it("PostgreSQL fails over to its standby under load", async () => {
-		rig = await startJobsRig({ standby: true });
+	it("PostgreSQL fails over to its standby under load", async ({ expect }) => {
+		await using rig = await startJobsRig({ standby: true });
 		for (let index = 0; index < 2; index += 1) await rig.worker(many);
 		const asking = submit(rig, 200, 500);
 		await sleep(300);
@@ -128,13 +138,13 @@ describe.skipIf(missing)("no acknowledged job is lost, and each is done once:", 
 		expect(await faults(rig, await asking)).toEqual([]);
 	});
 
-	it("a poison job is dead in the end, and the others are done", async () => {
-		rig = await startJobsRig();
+	it("a poison job is dead in the end, and the others are done", async ({ expect }) => {
+		await using rig = await startJobsRig();
 		expect(await withPoison(rig, true)).toEqual({ poison: "dead", faults: [] });
 	});
 
-	it("run among the others, the poison job takes some along", async () => {
-		rig = await startJobsRig();
+	it("run among the others, the poison job takes some along", async ({ expect }) => {
+		await using rig = await startJobsRig();
 		const { faults } = await withPoison(rig, false);
 		expect(faults.length).toBeGreaterThan(0);
 	});
@@ -149,14 +159,15 @@ async function withPoison(rig: JobsRig, apart: boolean): Promise<{ poison: strin
 	const keeper = (async () => {
 		while (!stopped) {
 			await worker.exited;
-			if (!stopped) worker = await rig.worker(environment);
+			// The poison may be quicker than its readiness.
+			if (!stopped) ({ worker } = await rig.begin(environment));
 		}
 	})();
 	if (apart) rig.suspects(many);
 	// They take longer than a lease, so that they are under way whenever the poison is tried.
 	const ids = await submit(rig, 8, 6_000);
 	const { jobs } = rig.edge.services;
-	await expect.poll(async () => (await jobs.list(alice, { state: "active", limit: 50 })).length, { timeout: 30_000 }).toBe(8);
+	await until(async () => (await jobs.list(alice, { state: "active", limit: 50 })).length === 8, "all to be under way", 30_000);
 	const { id } = await jobs.submit(alice, { tool: "poison", arguments: {} });
 	const ended = await over(rig.edge, alice, [id, ...ids], 240_000);
 	stopped = true;

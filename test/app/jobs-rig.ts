@@ -18,7 +18,7 @@ import { ServerProcess, type Setting, settingOf, until } from "./server-process.
 
 const entry = path.join(import.meta.dirname, "job-worker.ts");
 
-export interface JobsRig {
+export interface JobsRig extends AsyncDisposable {
 	readonly postgres: PostgresCluster;
 	readonly redis: SentinelRedis | null;
 	/** The one server of the state group, where there is no Sentinel. */
@@ -26,6 +26,9 @@ export interface JobsRig {
 	readonly setting: Setting;
 	/** As a worker of the API has it. */
 	readonly edge: JobParts;
+	/** Starts a job worker, whatever becomes of it. */
+	begin(environment?: Readonly<Record<string, string>>): Promise<{ worker: ServerProcess; port: number }>;
+	/** Starts one, and waits until it is ready. */
 	worker(environment?: Readonly<Record<string, string>>): Promise<ServerProcess>;
 	/** From now on there is a process for suspects, started again whenever it is gone. */
 	suspects(environment?: Readonly<Record<string, string>>): void;
@@ -51,7 +54,14 @@ export async function startJobsRig(
 	if ((await migration.exited) !== 0) throw new Error(migration.output);
 	const config = readJobsConfig({ ...setting.environment, PORT: "3999", LOG_LEVEL: "silent" });
 	const edge = openJobParts(config, createLog({ level: "silent" }, "edge", "test").log, "jobs");
-	return {
+	const begin: JobsRig["begin"] = async (environment = {}) => {
+		const port = await freePort([0, 1_000]);
+		const own = { PORT: String(port), LOG_LEVEL: "warn", ...environment };
+		const worker = new ServerProcess("jobs", { ...setting.environment, ...own }, undefined, entry);
+		processes.push(worker);
+		return { worker, port };
+	};
+	const rig: Omit<JobsRig, typeof Symbol.asyncDispose> = {
 		postgres,
 		redis: sentinel,
 		get state() {
@@ -59,15 +69,9 @@ export async function startJobsRig(
 		},
 		setting,
 		edge,
+		begin,
 		async worker(environment = {}) {
-			const port = await freePort([0, 1_000]);
-			const worker = new ServerProcess(
-				"jobs",
-				{ ...setting.environment, PORT: String(port), LOG_LEVEL: "warn", ...environment },
-				undefined,
-				entry,
-			);
-			processes.push(worker);
+			const { worker, port } = await begin(environment);
 			return await worker.ready(port);
 		},
 		suspects(environment = {}) {
@@ -92,6 +96,7 @@ export async function startJobsRig(
 			await Promise.all([postgres.stop(), state.stop(), cache.stop()]);
 		},
 	};
+	return Object.assign(rig, { [Symbol.asyncDispose]: rig.stop });
 }
 
 export function user(name: string, workspace = "team"): Principal {
