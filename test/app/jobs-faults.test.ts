@@ -165,9 +165,9 @@ async function withPoison(rig: JobsRig, apart: boolean): Promise<{ poison: strin
 	})();
 	if (apart) rig.suspects(many);
 	// They take longer than a lease, so that they are under way whenever the poison is tried.
-	const ids = await submit(rig, 8, 6_000);
+	const ids = await submit(rig, 4, 4_000);
 	const { jobs } = rig.edge.services;
-	await until(async () => (await jobs.list(alice, { state: "active", limit: 50 })).length === 8, "all to be under way", 30_000);
+	await until(async () => (await jobs.list(alice, { state: "active", limit: 50 })).length === 4, "all to be under way", 30_000);
 	const { id } = await jobs.submit(alice, { tool: "poison", arguments: {} });
 	const ended = await over(rig.edge, alice, [id, ...ids], 240_000);
 	stopped = true;
