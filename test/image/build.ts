@@ -66,13 +66,17 @@ async function debianMirror(): Promise<string[]> {
 	return /^Debian (\S+)$/m.exec(stdout)?.slice(1) ?? [];
 }
 
-/** @returns the image's id */
-export async function buildImage(base: string): Promise<string> {
+/**
+ * @param target of the Dockerfile; its last one else
+ * @returns the image's id
+ */
+export async function buildImage(base: string, target?: string): Promise<string> {
 	const folder = mkdtempSync(path.join(tmpdir(), "af-image-"));
 	try {
 		const out = path.join(folder, "id");
 		const args = ["--file", dockerfile, "--build-arg", `BASE=${base}`, "--pull=never", "--timestamp", "0", "--iidfile", out];
 		// A sandbox in a sandbox may not do more.
+		if (target !== undefined) args.push("--target", target);
 		args.push("--isolation", "chroot", "--network", "host", "--layers");
 		await podman(["build", ...args, ...(await secrets(folder)), root], BUILD_SECONDS);
 		return readFileSync(out, "utf8").trim();

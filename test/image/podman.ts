@@ -87,12 +87,22 @@ export class Container {
 	readonly exited: Promise<number>;
 	#output = "";
 
-	/** @param secrets a folder, mounted where the server looks for it */
-	constructor(image: string, command: readonly string[], environment: Readonly<Record<string, string>>, secrets?: Mount) {
+	/**
+	 * @param secrets a folder, mounted where the server looks for it
+	 * @param more of the options of `podman run`
+	 */
+	constructor(
+		image: string,
+		command: readonly string[],
+		environment: Readonly<Record<string, string>>,
+		secrets?: Mount,
+		more: readonly string[] = [],
+	) {
 		const args = [
 			...["run", "--rm", "--name", this.name, "--timeout", String(LIFE), "--pull", "never", ...place, ...restricted],
 			...["/tmp", "/pm2"].flatMap((folder) => ["--tmpfs", `${folder}:size=64m`]),
 			...(secrets ? ["--volume", `${secrets.from}:${secrets.to}:ro`] : []),
+			...more,
 			...Object.entries(environment).flatMap(([name, value]) => ["--env", `${name}=${value}`]),
 			// As Kubernetes does it: the whole command, whatever the image says.
 			...["--entrypoint", JSON.stringify(command), image],
