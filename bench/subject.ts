@@ -120,6 +120,12 @@ export class Subject {
 		};
 	}
 
+	/** The terminal hosts' own processes, without the shells below them. */
+	async terminalHosts(): Promise<number[]> {
+		const { services } = await askControl(this.#layout.control, "status", {});
+		return services.flatMap(({ role, pid }) => (role === "terminal-host" && pid !== null ? [pid] : []));
+	}
+
 	/** What the load balancer's cache was asked for so far, and what it had. */
 	async cacheCounts(): Promise<{ readonly lookups: number; readonly hits: number }> {
 		const { services } = await askControl(this.#layout.control, "status", {});

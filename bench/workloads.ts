@@ -10,6 +10,7 @@ import { latency } from "./workloads/latency.ts";
 import { manySockets } from "./workloads/many-sockets.ts";
 import { publicGet } from "./workloads/public-get.ts";
 import { recovery } from "./workloads/recovery.ts";
+import { terminals } from "./workloads/terminals.ts";
 
 export const workloads: readonly Workload[] = [
 	control,
@@ -20,6 +21,7 @@ export const workloads: readonly Workload[] = [
 	idleSockets,
 	fanOut,
 	drops,
+	terminals,
 	recovery,
 	manySockets,
 ];
