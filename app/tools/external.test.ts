@@ -33,7 +33,7 @@ const commands = {
 	floods: "while :; do echo 'a line that is written for ever and ever'; done",
 	// Its child has its output open, and would write once it is no longer watched.
 	leaves: '(sleep 2; touch "$HOME/survived") & echo left',
-	escapes: "setsid sleep 5 & sleep 0.3; echo escaped",
+	escapes: "setsid sleep 60 & sleep 0.5; echo $!",
 	environment: "env",
 	where: 'pwd; touch file; echo "$TMPDIR"',
 } as const;
@@ -207,8 +207,9 @@ describe.skipIf(missing)(`a tool that a command runs${missing ? `: ${missing}` :
 
 	it("does not wait for a process that has left the command's group with its output", async () => {
 		const began = performance.now();
-		expect(await call(file("escapes"))).toBe("escaped");
-		expect(performance.now() - began).toBeLessThan(4_000);
+		const escaped = Number(await call(file("escapes")));
+		expect(performance.now() - began).toBeLessThan(30_000);
+		expect(process.kill(escaped, "SIGKILL")).toBe(true);
 	});
 
 	it("finds nothing of the worker's secrets in its environment, but the job that it is", async () => {
@@ -289,9 +290,10 @@ describe("what a command writes", () => {
 
 	it("is read in no time, however it is made", () => {
 		for (const line of ["[1,\n", '{"a":\n', "[\n", "{\n", "[INFO\n"]) {
-			const began = performance.now();
+			const before = process.cpuUsage();
 			end(line.repeat(Math.floor(1_048_576 / line.length)));
-			expect(performance.now() - began).toBeLessThan(5_000);
+			// Of the processor's time: others may want it too.
+			expect(process.cpuUsage(before).user / 1_000).toBeLessThan(3_000);
 		}
 	});
 });

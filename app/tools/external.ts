@@ -106,17 +106,19 @@ export function answerOf(name: string, { code, killedBy, stdout, stderr }: Comma
 	return answer;
 }
 
-/** A line with which JSON may begin, unlike `[INFO] ...`. */
-const BEGINS = /^(?:\{\s*["}]|\[\s*[[\]{"\d\-tfn]|[[{]$)/gm;
+/** How a line begins with which JSON may begin, unlike `[INFO] ...`. */
+const BEGINS = /\{\s*["}]|\[\s*[[\]{"\d\-tfn]/y;
 
-/** Places where it is tried whether an answer begins: the first ones and the last ones. */
-const tried = { first: 20, last: 20 } as const;
+/** Places where it is tried whether an answer begins, the first ones and the last ones; and characters that are read for it. */
+const tried = { first: 20, last: 20, characters: 4_194_304 } as const;
 
 /** The whole, or what follows the lines that a command says before its answer. */
 function jsonAtEnd(said: string): unknown {
-	const begins = Array.from(said.matchAll(BEGINS), ({ index }) => index);
-	const places = new Set([0, ...begins.slice(0, tried.first), ...begins.slice(-tried.last)]);
-	for (const begin of places) {
+	const begins = linesWithJson(said);
+	let read = 0;
+	for (const begin of new Set([0, ...begins.slice(0, tried.first), ...begins.slice(-tried.last)])) {
+		read += said.length - begin;
+		if (begin > 0 && read > tried.characters) continue;
 		try {
 			return JSON.parse(said.slice(begin));
 		} catch {
@@ -124,6 +126,15 @@ function jsonAtEnd(said: string): unknown {
 		}
 	}
 	return undefined;
+}
+
+function linesWithJson(said: string): number[] {
+	const begins: number[] = [];
+	for (let end = said.indexOf("\n"); end !== -1; end = said.indexOf("\n", end + 1)) {
+		BEGINS.lastIndex = end + 1;
+		if (BEGINS.test(said)) begins.push(end + 1);
+	}
+	return begins;
 }
 
 /** The command puts what the tool answered into a record about the call. */

@@ -47,9 +47,10 @@ describe("lines of a log", () => {
 			"x".repeat(9_000),
 			"1.".repeat(4_000),
 		];
-		const began = performance.now();
+		const before = process.cpuUsage();
 		groupLines(Array.from({ length: 600 }, (_, index) => nasty[index % nasty.length]));
-		expect(performance.now() - began).toBeLessThan(10_000);
+		// Of the processor's time: others may want it too.
+		expect(process.cpuUsage(before).user / 1_000).toBeLessThan(5_000);
 	});
 
 	it("are named up to a number of groups", () => {

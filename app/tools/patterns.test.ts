@@ -48,8 +48,9 @@ describe("patterns", () => {
 	});
 
 	it("of text take no longer the more stars they have", () => {
-		const began = performance.now();
+		const before = process.cpuUsage();
 		recognise({ data: ["a".repeat(100_000)], patterns: [`${"a*".repeat(400)}b`] });
-		expect(performance.now() - began).toBeLessThan(2_000);
+		// Of the processor's time: others may want it too.
+		expect(process.cpuUsage(before).user / 1_000).toBeLessThan(2_000);
 	});
 });
