@@ -161,6 +161,7 @@ const ownEnv = {
 	terminalDetachedSeconds: "TERMINAL_DETACHED_SECONDS",
 	terminalLifetimeSeconds: "TERMINAL_LIFETIME_SECONDS",
 	terminalOutputKib: "TERMINAL_OUTPUT_KIB",
+	terminalHostOutputKib: "TERMINAL_HOST_OUTPUT_KIB",
 	terminalProcesses: "TERMINAL_PROCESSES",
 	terminalMemoryMib: "TERMINAL_MEMORY_MIB",
 	logLevel: "LOG_LEVEL",
@@ -321,9 +322,13 @@ const settings = {
 		why: "a terminal ends after so long, whatever it does",
 		fix: "set seconds, from 1 to 604800",
 	}),
-	terminalOutputKib: whole(1, 1_000_000).default(4_096).meta({
+	terminalOutputKib: whole(1, 1_000_000).default(2_048).meta({
 		why: "a terminal writes at most so much in a second; its programs wait",
-		fix: "set thousands of characters, from 1 to 1000000",
+		fix: "set units of 1024 characters, from 1 to 1000000",
+	}),
+	terminalHostOutputKib: whole(1, 1_000_000).default(4_096).meta({
+		why: "all terminals of a host together write at most so much in a second; those that write a lot divide it between them",
+		fix: "set units of 1024 characters, from 1 to 1000000",
 	}),
 	terminalProcesses: whole(4, 10_000).default(128).meta({
 		why: "a terminal has at most so many processes, where its user is its own",
@@ -467,6 +472,7 @@ const terminalHostSettings = [
 	"terminalDetachedSeconds",
 	"terminalLifetimeSeconds",
 	"terminalOutputKib",
+	"terminalHostOutputKib",
 	"terminalProcesses",
 	"terminalMemoryMib",
 	"logLevel",
@@ -665,6 +671,7 @@ export function readTerminalHostConfig(environment: Environment): TerminalHostCo
 				detachedMs: values.terminalDetachedSeconds * 1_000,
 				lifetimeMs: values.terminalLifetimeSeconds * 1_000,
 				outputPerSecond: values.terminalOutputKib * 1_024,
+				hostOutputPerSecond: values.terminalHostOutputKib * 1_024,
 				keptOutput: KEPT_OUTPUT,
 				processes: values.terminalProcesses,
 				memoryMib: values.terminalMemoryMib,

@@ -13,6 +13,9 @@ import type { TerminalHostSettings } from "./settings.ts";
 /** How often limits of time are looked at, milliseconds. */
 const SWEEP_MS = 500;
 
+/** A shell that has written more between two looks writes a lot, UTF-16 units. */
+const BUSY = 8_192;
+
 /** For how long the end of a terminal is kept for who comes back, milliseconds. */
 const EPITAPH_MS = 60_000;
 
@@ -148,8 +151,8 @@ export class TerminalHost {
 				environment: shellEnvironment(quarter.home, shell, quarter.mark),
 				...size,
 				keptOutput: limits.keptOutput,
-				outputPerSecond: limits.outputPerSecond,
 			},
+			limits.outputPerSecond,
 			{
 				send: (worker, message) => this.#send(worker, message),
 				wrote: (units) => this.#observe.wrote(units),
@@ -216,7 +219,16 @@ export class TerminalHost {
 		post(this.#redis, worker, message).catch((error: unknown) => this.#observe.problem("output cannot be sent", error));
 	}
 
+	/** Those that write a lot divide between them what the host may write: what is typed elsewhere has to come through beside it. */
+	#divideOutput(): void {
+		const { outputPerSecond, hostOutputPerSecond } = this.#settings.limits;
+		const busy = [...this.#hosted.values()].filter(({ session }) => session.takeWritten() > BUSY).length;
+		const share = Math.min(outputPerSecond, hostOutputPerSecond / Math.max(1, busy));
+		for (const { session } of this.#hosted.values()) session.outputPerSecond = share;
+	}
+
 	#sweep(): void {
+		this.#divideOutput();
 		const { idleMs, detachedMs, lifetimeMs } = this.#settings.limits;
 		const now = performance.now();
 		for (const [sessionId, { session, endedAt }] of this.#hosted) {

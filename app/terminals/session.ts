@@ -27,8 +27,6 @@ export interface SessionSettings extends TerminalSize {
 	readonly environment: Readonly<Record<string, string>>;
 	/** Units of output kept for who comes back, at least. */
 	readonly keptOutput: number;
-	/** Units a second that the shell may write. */
-	readonly outputPerSecond: number;
 }
 
 /** Told what becomes of it; must not throw. */
@@ -52,7 +50,6 @@ interface Reader {
 export class Session {
 	readonly #pty: IPty;
 	readonly #listener: SessionListener;
-	readonly #settings: SessionSettings;
 	readonly #ring: Ring;
 	readonly #readers = new Map<string, Reader>();
 	#size: TerminalSize;
@@ -71,9 +68,12 @@ export class Session {
 	activeAt = performance.now();
 	detachedAt: number | null = performance.now();
 	readonly startedAt = performance.now();
+	/** Units a second that the shell may write: its share of what the host may. */
+	outputPerSecond: number;
+	#wroteSinceLook = 0;
 
-	constructor(settings: SessionSettings, listener: SessionListener) {
-		this.#settings = settings;
+	constructor(settings: SessionSettings, outputPerSecond: number, listener: SessionListener) {
+		this.outputPerSecond = outputPerSecond;
 		this.#listener = listener;
 		this.#ring = new Ring(settings.keptOutput);
 		const { cols, rows, command, environment } = settings;
@@ -104,6 +104,13 @@ export class Session {
 	/** Whether nobody has been told of its end. */
 	get unread(): boolean {
 		return !this.#told;
+	}
+
+	/** @returns units written since this was asked last */
+	takeWritten(): number {
+		const written = this.#wroteSinceLook;
+		this.#wroteSinceLook = 0;
+		return written;
 	}
 
 	input(data: string): void {
@@ -173,6 +180,7 @@ export class Session {
 		const now = performance.now();
 		this.activeAt = now;
 		this.#listener.wrote(data.length);
+		this.#wroteSinceLook += data.length;
 		this.#ring.append(data);
 		this.#count(data.length, now);
 		if (this.#gathering === null) {
@@ -212,9 +220,9 @@ export class Session {
 	#count(units: number, now: number): void {
 		if (now - this.#slice.at >= SLICE_MS) this.#slice = { at: now, units: 0 };
 		this.#slice.units += units;
-		if (this.#throttled !== null || this.#slice.units < (this.#settings.outputPerSecond * SLICE_MS) / 1_000) return;
+		if (this.#throttled !== null || this.#slice.units < (this.outputPerSecond * SLICE_MS) / 1_000) return;
 		// One that wrote more at once waits longer.
-		const debt = (this.#slice.units / this.#settings.outputPerSecond) * 1_000;
+		const debt = (this.#slice.units / this.outputPerSecond) * 1_000;
 		this.#throttled = setTimeout(() => {
 			this.#throttled = null;
 			this.#settle();

@@ -20,7 +20,8 @@ export interface TerminalLimits extends ShellLimits {
 	readonly idleMs: number;
 	readonly detachedMs: number;
 	readonly lifetimeMs: number;
-	/** UTF-16 units a second that a shell may write, and those that are kept for who comes back. */
+	/** UTF-16 units a second that a shell may write, that all of the host may together, and those that are kept for who comes back. */
 	readonly outputPerSecond: number;
+	readonly hostOutputPerSecond: number;
 	readonly keptOutput: number;
 }
