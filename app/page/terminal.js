@@ -43,6 +43,8 @@ export class Terminal {
 	#offset = 0;
 	#typed = "";
 	#isOpening = false;
+	/** Whether the server has said that this connection has it. */
+	#isAttached = false;
 
 	/**
 	 * @param {HTMLElement} place
@@ -87,6 +89,7 @@ export class Terminal {
 		makeStyledElements(false);
 		this.#socket = this.#watcher = this.#screen = null;
 		this.#sessionId = null;
+		this.#isAttached = false;
 		this.#place.hidden = true;
 		this.#tell(why, false);
 	}
@@ -122,7 +125,10 @@ export class Terminal {
 			if (this.#sessionId === null) socket.emit("terminal:list", {});
 			else socket.emit("terminal:attach", { sessionId: this.#sessionId, offset: this.#offset });
 		});
-		socket.on("disconnect", () => this.#tell("Connecting again", true));
+		socket.on("disconnect", () => {
+			this.#isAttached = false;
+			this.#tell("Connecting again", true);
+		});
 		socket.on("terminal:list", (/** @type {{sessions: {sessionId: string, createdAt: number}[]}} */ { sessions }) => {
 			const last = sessions.toSorted((one, other) => other.createdAt - one.createdAt)[0];
 			if (last) socket.emit("terminal:attach", { sessionId: last.sessionId });
@@ -131,7 +137,10 @@ export class Terminal {
 		socket.on("terminal:created", (/** @type {Opened} */ opened) => this.#opened(opened));
 		socket.on("terminal:attached", (/** @type {Opened} */ opened) => this.#opened(opened));
 		socket.on("terminal:output", (/** @type {Output} */ output) => this.#write(output));
-		socket.on("terminal:error", (/** @type {{error: string}} */ { error }) => this.stop(error));
+		socket.on("terminal:error", (/** @type {{error: string}} */ { error }) => {
+			if (this.#isAttached) this.#tell(error, true);
+			else this.stop(error);
+		});
 		socket.on("terminal:exit", (/** @type {End} */ { sessionId, exitCode, reason }) => {
 			if (sessionId !== this.#sessionId) return;
 			const code = reason === "exited" && exitCode !== 0 ? ` with code ${exitCode}` : "";
@@ -143,6 +152,7 @@ export class Terminal {
 	#opened({ sessionId, offset, cols, rows }) {
 		const isOther = this.#sessionId !== sessionId;
 		this.#sessionId = sessionId;
+		this.#isAttached = true;
 		if (isOther) this.#offset = offset;
 		if (cols !== this.#screen.cols || rows !== this.#screen.rows) {
 			this.#socket.emit("terminal:resize", { sessionId, cols: this.#screen.cols, rows: this.#screen.rows });

@@ -340,8 +340,14 @@ class Attachment implements Terminal {
 		this.#tell({ kind: "follow", sessionId: this.sessionId, attachment: this.id, offset, again }).catch(ignore);
 	}
 
+	/** @throws ServiceError where it did not get as far as Redis */
 	async #tell(message: ToHost): Promise<void> {
-		if (!this.#isOver) await this.#links.tell(message);
+		if (this.#isOver) return;
+		try {
+			await this.#links.tell(message);
+		} catch {
+			throw new ServiceError("UNAVAILABLE", "The terminal cannot be reached: what was typed last may be lost.", 1);
+		}
 	}
 
 	#over(): void {

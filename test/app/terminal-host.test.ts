@@ -5,9 +5,9 @@ import { Redis } from "ioredis";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { env } from "../../app/contract.ts";
 import { principalOf } from "../../app/ws/testing.ts";
-import { redisMissing } from "./daemons.ts";
+import { type RedisServer, redisMissing, startRedisWithSentinel } from "./daemons.ts";
 import { ask, until } from "./server-process.ts";
-import { type HostProcess, TerminalClient, TerminalRig, type TerminalWorker } from "./terminal-rig.ts";
+import { behindSentinels, type HostProcess, plain, TerminalClient, TerminalRig, type TerminalWorker } from "./terminal-rig.ts";
 
 const isRoot = process.getuid?.() === 0;
 const people = [principalOf("ada"), principalOf("bob")];
@@ -128,7 +128,7 @@ describe.skipIf(redisMissing)(`a terminal host${redisMissing ? `: ${redisMissing
 	});
 
 	it("lets the host's user of Redis do nothing but terminals", async () => {
-		const redis = new Redis(rig.redis.port, rig.redis.host, { username: "terminals", password: "host secret" });
+		const redis = new Redis((rig.redis.servers[0] as RedisServer).port, { username: "terminals", password: "host secret" });
 		await redis.set("af:term:mine", "1");
 		const refused = [
 			["get", "af:session:1"],
@@ -255,9 +255,10 @@ describe.skipIf(redisMissing)(`a terminal host${redisMissing ? `: ${redisMissing
 		const ada = await client();
 		const sessionId = await ada.open();
 		await ada.run(sessionId, "x=kept");
-		rig.redis.server.pause();
+		const [redis] = rig.redis.servers as [RedisServer];
+		redis.pause();
 		await sleep(3_000);
-		rig.redis.server.resume();
+		redis.resume();
 		await until(
 			async () => {
 				ada.send("terminal:input", { sessionId, input: "echo $x\r" });
@@ -267,6 +268,34 @@ describe.skipIf(redisMissing)(`a terminal host${redisMissing ? `: ${redisMissing
 			"an answer",
 			60_000,
 		);
+	});
+
+	it("outlives the end of Redis' primary, and shows every line of what it writes meanwhile", async () => {
+		const redis = await startRedisWithSentinel();
+		const own = await TerminalRig.on(behindSentinels(redis), people);
+		try {
+			const through = await own.worker();
+			await own.host();
+			const ada = await client("ada", through);
+			const sessionId = await ada.open();
+			await ada.run(sessionId, "x=kept");
+			ada.send("terminal:input", { sessionId, input: "for i in $(seq 400); do echo line $i; sleep 0.02; done; echo do''ne\r" });
+			await ada.shows(sessionId, "line 50\n");
+			await redis.killPrimary();
+			await until(
+				() => plain(ada.output(sessionId)).includes("done\n"),
+				() => `the last line; it wrote ${ada.output(sessionId).slice(-200)}`,
+				60_000,
+			);
+			const lines = plain(ada.output(sessionId))
+				.split("\n")
+				.filter((line) => line.startsWith("line "));
+			expect(lines).toEqual(Array.from({ length: 400 }, (_, index) => `line ${index + 1}`));
+			expect(await ada.run(sessionId, "echo $x")).toBe("kept\n");
+			expect(ada.heard.filter(([name]) => name === "terminal:exit")).toEqual([]);
+		} finally {
+			await own.stop();
+		}
 	});
 
 	it.skipIf(!isRoot)("says so where it cannot give shells users of their own [needs root]", async () => {

@@ -6,11 +6,11 @@ import { io, type Socket } from "socket.io-client";
 import { env } from "../../app/contract.ts";
 import type { Principal } from "../../app/model.ts";
 import { type TerminalSettings, terminalService } from "../../app/services/terminals.ts";
-import { connectRedis } from "../../app/stores/redis.ts";
+import { connectRedis, type RedisSettings } from "../../app/stores/redis.ts";
 import { memoryServices } from "../../app/ws/testing.ts";
 import { startWorker, type TestWorker } from "../../app/ws/testing-worker.ts";
 import { freePort } from "./daemon.ts";
-import { type StandaloneRedis, startRedis } from "./daemons.ts";
+import { type RedisServer, type SentinelRedis, type StandaloneRedis, startRedis } from "./daemons.ts";
 import { ServerProcess, until } from "./server-process.ts";
 
 /** What ElastiCache gives the hosts' user: see onKeys in stacks/. */
@@ -50,21 +50,42 @@ export interface HostProcess {
 	readonly homes: string;
 }
 
+/** The state Redis of a rig. */
+export interface RigRedis {
+	readonly servers: readonly RedisServer[];
+	/** REDIS_STATE's value. */
+	readonly url: string;
+	readonly settings: RedisSettings;
+	stop(): Promise<void>;
+}
+
+function standalone({ host, port, server, stop }: StandaloneRedis): RigRedis {
+	const settings = { kind: "endpoint", host, port, tls: false, credentials: async () => null } as const;
+	return { servers: [server], url: `${host}:${port}`, settings, stop };
+}
+
+export function behindSentinels({ name, sentinels, servers, url, stop }: SentinelRedis): RigRedis {
+	return { servers, url, settings: { kind: "sentinels", name, sentinels, credentials: async () => null }, stop };
+}
+
 export class TerminalRig {
-	readonly redis: StandaloneRedis;
+	readonly redis: RigRedis;
 	readonly #folder = mkdtempSync(path.join(tmpdir(), "af-terminals-"));
 	readonly #people: readonly Principal[];
 	readonly #cleanup: (() => Promise<unknown> | unknown)[] = [];
 
-	private constructor(redis: StandaloneRedis, people: readonly Principal[]) {
+	private constructor(redis: RigRedis, people: readonly Principal[]) {
 		this.redis = redis;
 		this.#people = people;
 		chmodSync(this.#folder, 0o755);
 	}
 
 	static async start(people: readonly Principal[]): Promise<TerminalRig> {
-		const redis = await startRedis();
-		await redis.server.command("ACL", "SETUSER", "terminals", ...RULES);
+		return TerminalRig.on(standalone(await startRedis()), people);
+	}
+
+	static async on(redis: RigRedis, people: readonly Principal[]): Promise<TerminalRig> {
+		for (const server of redis.servers) await server.command("ACL", "SETUSER", "terminals", ...RULES);
 		return new TerminalRig(redis, people);
 	}
 
@@ -90,7 +111,7 @@ export class TerminalRig {
 			[env.podIp]: "127.0.0.1",
 			[env.port]: String(port),
 			[env.secretsDir]: this.secrets(user),
-			[env.redisState]: `${this.redis.host}:${this.redis.port}`,
+			[env.redisState]: this.redis.url,
 			[env.redisTls]: "false",
 			[env.drainSeconds]: "5",
 			[env.terminalHomes]: homes,
@@ -112,12 +133,10 @@ export class TerminalRig {
 		settings: TerminalSettings | null = { perPrincipal: 8, anonymous: false },
 		legacy: Principal | null = null,
 	): Promise<TerminalWorker> {
-		const { host, port } = this.redis;
 		const problems: string[] = [];
 		const terminals = terminalService(
 			{
-				connect: (purpose, overrides) =>
-					connectRedis({ kind: "endpoint", host, port, tls: false, credentials: async () => null }, purpose, overrides),
+				connect: (purpose, overrides) => connectRedis(this.redis.settings, purpose, overrides),
 				problem: (what, error) => problems.push(`${what}: ${error}`),
 			},
 			settings,
