@@ -20,7 +20,15 @@ type Handler = (request: FastifyRequest, reply: FastifyReply) => unknown;
 export function handlerOf(endpoint: Endpoint, cache: CacheService, edge: Edge): Handler {
 	if (endpoint.kind === "list") return listing(endpoint, cache, edge);
 	if (endpoint.kind === "write" || endpoint.kind === "completion") return changing(endpoint, cache, edge);
-	return async (request, reply) => await endpoint.handle(callOf(endpoint, request, reply));
+	return async (request, reply) => {
+		try {
+			return await endpoint.handle(callOf(endpoint, request, reply));
+		} catch (error) {
+			// Of an answer that is written as it happens nobody hears any more.
+			if (reply.sent) edge.fault(error, request, endpoint);
+			throw error;
+		}
+	};
 }
 
 /**

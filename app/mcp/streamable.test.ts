@@ -250,6 +250,25 @@ describe("Streamable HTTP", () => {
 		for (const answer of held) expect(await (await answer).text()).toContain("held");
 	});
 
+	it("ends a stream that a fault of the server's interrupts, and tells who cannot go on with it", async () => {
+		const { run } = services.jobs;
+		services.jobs.run = async (principal, request, wait) => {
+			await run(principal, request, { ...wait, ms: 20 });
+			throw new TypeError("secret");
+		};
+		expect(await (await post(call("hold", 1))).text()).toContain('"error":{"code":-32603,"message":"Internal error"}');
+		const resumable = await (await post(call("hold", 2), { "mcp-protocol-version": "2025-11-25" })).text();
+		expect(resumable).toMatch(/^id: \S+\nretry: 500\ndata: \n\n$/);
+		services.jobs.wait = async () => {
+			throw new TypeError("secret");
+		};
+		const [first] = workers as [Worker];
+		const lastEventId = /^id: (\S+)$/m.exec(resumable)?.[1] as string;
+		const resumed = await fetch(first.url, { headers: { ...headersOf("ada"), "last-event-id": lastEventId } });
+		expect(await resumed.text()).toMatch(/^id: \S+\nretry: 500\ndata: \n\n$/);
+		await until(() => first.observed.faults.length === 3);
+	});
+
 	it("learns nothing from a fault of the server's", async () => {
 		services.jobs.run = async () => {
 			throw new TypeError("secret");

@@ -24,22 +24,18 @@ import {
 	SUPPORTED_PROTOCOL_VERSIONS,
 } from "@modelcontextprotocol/sdk/types.js";
 import type { FastifyReply, FastifyRequest } from "fastify";
-import { paths } from "../contract.ts";
 import { HttpError } from "../http/errors.ts";
 import { EventStream } from "../http/event-stream.ts";
 import type { Origins } from "../http/origins.ts";
-import type { Waiter, WaitingRoom } from "../http/waiting.ts";
+import type { WaitingRoom } from "../http/waiting.ts";
 import type { Job, Principal } from "../model.ts";
-import { type JobListener, ServiceError, type Services } from "../ports.ts";
+import { ServiceError, type Services } from "../ports.ts";
+import { follow, idOf, type Place, placeOf, type Wait } from "./follow.ts";
 import { errorOf, type RequestId, resultOf, rpcErrorOf } from "./protocol.ts";
-import { CALL_MS, failureOf, isOver, listed, progressOf, requestOfCall, serverInfo, textOf } from "./tool-call.ts";
+import { failureOf, isOver, listed, progressOf, requestOfCall, serverInfo, textOf } from "./tool-call.ts";
 
 /** From this version on clients understand an event without data, which names the place to go on from. */
 const PRIMED_SINCE = "2025-11-25";
-
-/** Between two signs of life of a call without news, milliseconds, and the progress that it then seems to make. */
-const SIGN_MS = 10_000;
-const LEAST_PROGRESS = 0.001;
 
 const SESSION_HEADER = "mcp-session-id";
 const VERSION_HEADER = "mcp-protocol-version";
@@ -58,13 +54,13 @@ interface Exchange {
 	readonly reply: FastifyReply;
 }
 
-/** What a stream is about; its events' ids say it. */
-interface Place {
-	readonly jobId: string;
-	readonly requestId: RequestId;
-	readonly progressToken: RequestId | null;
+interface OpenedStream {
+	readonly stream: EventStream;
+	/** The client knows how to go on with it elsewhere. */
+	readonly isResumable: boolean;
 }
 
+/** MCP's Streamable HTTP on this worker. */
 export class Streamable {
 	readonly #parts: StreamableParts;
 
@@ -97,24 +93,20 @@ export class Streamable {
 			throw new HttpError(405, "There is no stream but those that answer a request; to go on with one, send Last-Event-ID");
 		}
 		const place = placeOf(String(id));
-		await services.jobs.get(principal, place.jobId);
+		const { progress } = await services.jobs.get(principal, place.jobId);
 		const waiter = waiting.enter(principal);
+		const stream = new EventStream(reply);
 		try {
-			const stream = new EventStream(reply);
 			stream.prime(String(id));
-			const job = await this.#follow(
-				waiter,
-				stream,
-				(wait) => services.jobs.wait(principal, place.jobId, wait),
-				() => place,
-			);
+			const run = (wait: Wait) => services.jobs.wait(principal, place.jobId, wait);
+			const job = await follow(run, stream, waiter, () => place, progress);
 			if (isOver(job)) {
 				stream.send({ data: resultOf(place.requestId, resultOfJob(job)) });
 				await this.#ended(principal, sessionOf(request), place.requestId, request);
 			}
-			stream.end();
 			return reply;
 		} finally {
+			stream.end();
 			waiter.leave();
 		}
 	}
@@ -132,21 +124,21 @@ export class Streamable {
 	async #answer(exchange: Exchange, session: string | null, message: JSONRPCRequest): Promise<unknown> {
 		const { principal, reply } = exchange;
 		const { tools } = this.#parts.services;
-		let stream: EventStream | null = null;
+		let opened: OpenedStream | null = null;
 		const server = new Server(serverInfo, { capabilities: { tools: {} } });
 		server.setRequestHandler(ListToolsRequestSchema, () => ({ tools: tools.list(principal).map(listed) }));
 		server.setRequestHandler(CallToolRequestSchema, ({ params }) =>
-			this.#call(exchange, session, message.id, params, (opened) => {
-				stream = opened;
+			this.#call(exchange, session, message.id, params, (stream) => {
+				opened = stream;
 			}),
 		);
 		const answer = await answerOf(server, message);
 		if (message.method === "initialize" && "result" in answer) reply.header(SESSION_HEADER, randomUUID());
-		const opened = stream as EventStream | null;
-		if (opened === null) return reply.send(answer);
-		// Without an answer it is taken up elsewhere: a client takes an error for no answer, too.
-		if ("result" in answer) opened.send({ data: answer });
-		opened.end();
+		const streaming = opened as OpenedStream | null;
+		if (streaming === null) return reply.send(answer);
+		// Without an answer it is taken up elsewhere. An error would be taken for none by who can do that.
+		if ("result" in answer || !streaming.isResumable) streaming.stream.send({ data: answer });
+		streaming.stream.end();
 		return reply;
 	}
 
@@ -155,7 +147,7 @@ export class Streamable {
 		session: string | null,
 		requestId: RequestId,
 		params: CallToolRequest["params"],
-		opened: (stream: EventStream) => void,
+		opened: (opened: OpenedStream) => void,
 	): Promise<CallToolResult> {
 		const { services, waiting } = this.#parts;
 		const streams = /\btext\/event-stream\b/.test(request.raw.headers.accept ?? "");
@@ -163,6 +155,7 @@ export class Streamable {
 		try {
 			const { request: wanted, progressToken } = requestOfCall(services.tools, principal, params);
 			const waiter = waiting.enter(principal);
+			const isResumable = streams && (isPrimed || progressToken !== null);
 			let stream: EventStream | null = null;
 			let place: Place | null = null;
 			const begun = ({ id: jobId }: Job) => {
@@ -170,15 +163,14 @@ export class Streamable {
 				if (session !== null) this.#begun(principal, session, place, request);
 				if (!streams) return;
 				stream = new EventStream(reply);
-				opened(stream);
+				opened({ stream, isResumable });
 				if (isPrimed) stream.prime(idOf(place));
 			};
 			try {
 				const gone = goneOf(reply);
 				const run = (wait: Wait) => services.jobs.run(principal, wanted, { ...wait, begun });
-				const job = await this.#follow(waiter, { send: (event) => stream?.send(event), closed: gone }, run, () => place);
+				const job = await follow(run, { send: (event) => stream?.send(event), closed: gone }, waiter, () => place);
 				if (isOver(job) && session !== null) await this.#ended(principal, session, requestId, request);
-				const isResumable = stream !== null && (isPrimed || progressToken !== null);
 				if (!isOver(job) && isResumable) throw new McpError(ErrorCode.ConnectionClosed, "Goes on elsewhere");
 				return resultOfJob(job);
 			} finally {
@@ -192,37 +184,6 @@ export class Streamable {
 				code: expected?.code ?? ErrorCode.InternalError,
 				data: expected?.data,
 			});
-		}
-	}
-
-	/** Tells of progress until the job is over, nobody listens, or the worker goes away. */
-	async #follow(
-		waiter: Waiter,
-		stream: Pick<EventStream, "send" | "closed">,
-		run: (wait: Wait) => Promise<Job>,
-		place: () => Place | null,
-	): Promise<Job> {
-		let told = -1;
-		let said: string | null = null;
-		const tell = (percent: number) => {
-			const { progressToken } = place() ?? { progressToken: null };
-			// It must rise.
-			if (progressToken === null || percent <= told) return;
-			told = percent;
-			const params = { progressToken, progress: percent, total: 100, ...(said === null ? {} : { message: said }) };
-			stream.send({ id: idOf(place() as Place), data: { jsonrpc: "2.0", method: "notifications/progress", params } });
-		};
-		const progress = (percent: number, message: string | null) => {
-			said = message ?? said;
-			tell(percent);
-		};
-		// Many clients give up on who says nothing for a minute.
-		const sign = setInterval(() => tell(Math.max(0, told) + LEAST_PROGRESS), SIGN_MS);
-		try {
-			const signal = AbortSignal.any([stream.closed, waiter.over]);
-			return await run({ ms: CALL_MS, signal, listener: { progress } });
-		} finally {
-			clearInterval(sign);
 		}
 	}
 
@@ -261,12 +222,6 @@ export class Streamable {
 			throw new ServiceError("INVALID", `MCP-Protocol-Version is one of ${SUPPORTED_PROTOCOL_VERSIONS.join(", ")}`);
 		}
 	}
-}
-
-interface Wait {
-	readonly ms: number;
-	readonly signal: AbortSignal;
-	readonly listener: JobListener;
 }
 
 /** What a tool's failure is to a model: a result that says so. */
@@ -311,22 +266,4 @@ function goneOf(reply: FastifyReply): AbortSignal {
 /** 1 and "1" are two requests. */
 function keyOf(requestId: RequestId): string {
 	return JSON.stringify(requestId);
-}
-
-function idOf({ jobId, requestId, progressToken }: Place): string {
-	return Buffer.from(JSON.stringify([jobId, requestId, progressToken])).toString("base64url");
-}
-
-/** @throws ServiceError INVALID for an id that is none of ours */
-function placeOf(id: string): Place {
-	try {
-		const [jobId, requestId, progressToken] = JSON.parse(Buffer.from(id, "base64url").toString());
-		const isId = (value: unknown) => typeof value === "string" || typeof value === "number";
-		if (typeof jobId === "string" && isId(requestId) && (progressToken === null || isId(progressToken))) {
-			return { jobId, requestId, progressToken };
-		}
-	} catch {
-		// None of ours.
-	}
-	throw new ServiceError("INVALID", `Last-Event-ID is not one that ${paths.mcp} has given`);
 }

@@ -84,8 +84,8 @@ export function jobEndpoints({ jobs, tools }: Services, waiting: WaitingRoom): E
 				const { jobId } = params;
 				const job = await jobs.get(principal, jobId);
 				const waiter = waiting.enter(principal);
+				const stream = new EventStream(reply);
 				try {
-					const stream = new EventStream(reply);
 					stream.send({ event: "job", data: jobView(job) });
 					const ended = await jobs.wait(principal, jobId, {
 						ms: FOLLOW_MS,
@@ -96,9 +96,9 @@ export function jobEndpoints({ jobs, tools }: Services, waiting: WaitingRoom): E
 						},
 					});
 					if (isOver(ended)) stream.send({ event: "end", data: jobView(ended) });
-					stream.end();
 					return reply;
 				} finally {
+					stream.end();
 					waiter.leave();
 				}
 			},
