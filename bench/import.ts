@@ -4,8 +4,8 @@
  *     node bench/import.ts [rows] [rounds]
  *
  * Both begin with an empty table, in turns, so that a busy minute of the machine falls on both. The import is the whole command, from
- * its start to its exit: it copies the file, checks it, reads it, stages the rows and merges them. Prints a table and writes
- * bench/results/import.json; judges nothing.
+ * its start to its exit: it copies the file, checks it, reads it, stages the rows and merges them. Processor time is told as well: on
+ * a machine that others use, it is what can be compared. Prints a table and writes bench/results/import.json; judges nothing.
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -15,12 +15,13 @@ import path from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { startPostgres } from "../test/app/daemons.ts";
 import { migrateWith, Secrets } from "../test/app/stores-rig.ts";
+import { cpuUsOf, familyOf } from "./kit/proc.ts";
 
 const main = path.join(import.meta.dirname, "..", "app", "main.ts");
 
-/** Each process says on its way out how much memory it had at most: KiB, on a channel of its own. */
-const REPORT_RSS = `data:text/javascript,${encodeURIComponent(
-	`import { writeSync } from "node:fs"; process.on("exit", () => writeSync(3, String(process.resourceUsage().maxRSS)));`,
+/** The process says on its way out how much memory it had at most, KiB, and its processor time, us, on a channel of its own. */
+const REPORT = `data:text/javascript,${encodeURIComponent(
+	`import { writeSync } from "node:fs"; process.on("exit", () => { const { maxRSS, userCPUTime, systemCPUTime } = process.resourceUsage(); writeSync(3, JSON.stringify([maxRSS, userCPUTime + systemCPUTime])); });`,
 )}`;
 
 const COLUMNS = "workspace, system, namespace, key, value, metadata, created_at, updated_at, access_count, expires_at";
@@ -36,14 +37,18 @@ try {
 	await importFile(file);
 	const plain = path.join(folder, "rows.tsv");
 	await psql(`\\copy (select ${COLUMNS} from memory_entries) to '${plain}'`);
-	const measured: { importMs: number; copyMs: number; rssMib: number }[] = [];
+	const measured: { importMs: number; copyMs: number; importCpuMs: number; copyCpuMs: number; rssMib: number }[] = [];
 	for (let round = 0; round < rounds; round += 1) {
 		await empty();
-		const { ms: importMs, rssMib } = await importFile(file);
+		const { ms: importMs, cpuMs: importCpuMs, rssMib } = await importFile(file);
 		await empty();
-		const copyMs = await psql(`\\copy memory_entries (${COLUMNS}) from '${plain}'`);
-		measured.push({ importMs, copyMs, rssMib });
-		console.log(`import ${Math.round(importMs)} ms, \\copy ${Math.round(copyMs)} ms, ${Math.round(rssMib)} MiB`);
+		const { ms: copyMs, cpuMs: copyCpuMs } = await psql(`\\copy memory_entries (${COLUMNS}) from '${plain}'`);
+		measured.push({ importMs, copyMs, importCpuMs, copyCpuMs, rssMib });
+		console.log(
+			Object.values(measured.at(-1) ?? {})
+				.map(Math.round)
+				.join(" "),
+		);
 	}
 	const median = (of: (each: (typeof measured)[number]) => number) => measured.map(of).sort((a, b) => a - b)[rounds >> 1] as number;
 	const results = {
@@ -51,6 +56,8 @@ try {
 		fileMib: statSync(file).size / 1_048_576,
 		rowsPerSecond: median(({ importMs }) => (rows * 1_000) / importMs),
 		timeOfPlainCopy: median(({ importMs, copyMs }) => importMs / copyMs),
+		cpuOfPlainCopy: median(({ importCpuMs, copyCpuMs }) => importCpuMs / copyCpuMs),
+		cpuMsOfImport: median(({ importCpuMs }) => importCpuMs),
 		rssMib: median(({ rssMib }) => rssMib),
 	};
 	console.table(Object.fromEntries(Object.entries(results).map(([name, value]) => [name, Math.round(value * 100) / 100])));
@@ -82,7 +89,8 @@ function makeFile(name: string, count: number): string {
 	return name;
 }
 
-async function importFile(file: string): Promise<{ ms: number; rssMib: number }> {
+/** @returns processor time of the importer and of PostgreSQL together, milliseconds, and the importer's memory */
+async function importFile(file: string): Promise<{ ms: number; cpuMs: number; rssMib: number }> {
 	const env = {
 		PATH: process.env.PATH ?? "",
 		POSTGRES_PRIMARY: `${postgres.host}:${postgres.port}`,
@@ -91,17 +99,20 @@ async function importFile(file: string): Promise<{ ms: number; rssMib: number }>
 		SECRETS_DIR: path.dirname(secrets.postgres),
 	};
 	const begin = performance.now();
-	const child = spawn(process.execPath, ["--import", REPORT_RSS, main, "import", file, "--again"], {
+	const cpuBefore = postgresCpuUs();
+	const child = spawn(process.execPath, ["--import", REPORT, main, "import", file, "--again"], {
 		env,
 		stdio: ["ignore", "pipe", "ignore", "pipe"],
 	});
 	let said = "";
-	let rss = "";
+	let report = "";
 	child.stdout?.on("data", (data) => (said += data));
-	child.stdio[3]?.on("data", (data) => (rss += data));
+	child.stdio[3]?.on("data", (data) => (report += data));
 	const [code] = await once(child, "close");
 	if (code !== 0 || !said.includes(`${rows} inserted`)) throw new Error(`the import ended with ${code}: ${said}`);
-	return { ms: performance.now() - begin, rssMib: Number(rss) / 1_024 };
+	const ms = performance.now() - begin;
+	const [rssKib = 0, cpuUs = 0] = JSON.parse(report) as number[];
+	return { ms, cpuMs: (cpuUs + postgresCpuUs() - cpuBefore) / 1_000, rssMib: rssKib / 1_024 };
 }
 
 /** The table as it is at first, and what the last round has left for the disk written. */
@@ -110,11 +121,17 @@ async function empty(): Promise<void> {
 	await postgres.primary.query("checkpoint", [], postgres.database);
 }
 
-/** @returns how long it took, milliseconds */
-async function psql(command: string): Promise<number> {
+/** @returns how long it took and PostgreSQL's processor time, milliseconds */
+async function psql(command: string): Promise<{ ms: number; cpuMs: number }> {
 	const begin = performance.now();
+	const cpuBefore = postgresCpuUs();
 	const args = ["-q", "-h", postgres.host, "-p", String(postgres.port), "-U", "postgres", "-d", postgres.database, "-c", command];
 	const [code] = await once(spawn("psql", args, { stdio: "inherit" }), "close");
 	if (code !== 0) throw new Error(`psql ended with ${code}`);
-	return performance.now() - begin;
+	return { ms: performance.now() - begin, cpuMs: (postgresCpuUs() - cpuBefore) / 1_000 };
+}
+
+/** Of all its processes, those that have ended included. */
+function postgresCpuUs(): number {
+	return cpuUsOf(familyOf([postgres.primary.daemon.pid]));
 }
