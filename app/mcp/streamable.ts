@@ -23,6 +23,7 @@ import {
 	McpError,
 	SUPPORTED_PROTOCOL_VERSIONS,
 } from "@modelcontextprotocol/sdk/types.js";
+import { AjvJsonSchemaValidator } from "@modelcontextprotocol/sdk/validation/ajv";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { HttpError } from "../http/errors.ts";
 import { EventStream } from "../http/event-stream.ts";
@@ -36,6 +37,9 @@ import { failureOf, isOver, listed, progressOf, requestOfCall, serverInfo, textO
 
 /** From this version on clients understand an event without data, which names the place to go on from. */
 const PRIMED_SINCE = "2025-11-25";
+
+/** For what clients answer to questions, and none is asked: one for all servers, as it takes longer to make than anything else. */
+const jsonSchemaValidator = new AjvJsonSchemaValidator();
 
 const SESSION_HEADER = "mcp-session-id";
 const VERSION_HEADER = "mcp-protocol-version";
@@ -125,7 +129,7 @@ export class Streamable {
 		const { principal, reply } = exchange;
 		const { tools } = this.#parts.services;
 		let opened: OpenedStream | null = null;
-		const server = new Server(serverInfo, { capabilities: { tools: {} } });
+		const server = new Server(serverInfo, { capabilities: { tools: {} }, jsonSchemaValidator });
 		server.setRequestHandler(ListToolsRequestSchema, () => ({ tools: tools.list(principal).map(listed) }));
 		server.setRequestHandler(CallToolRequestSchema, ({ params }) =>
 			this.#call(exchange, session, message.id, params, (stream) => {
