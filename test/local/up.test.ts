@@ -14,6 +14,7 @@ import { findPrograms, postgresUser, which } from "../../local/machine.ts";
 import { portsFrom } from "../../local/place.ts";
 import { SocketFollower, SyncFollower, type Ticks } from "../app/followers.ts";
 import { lostOf, startLoad } from "../app/http-load.ts";
+import { Files, schemas } from "../app/import-rig.ts";
 import { until } from "../app/server-process.ts";
 import { TestTopology } from "./topology.ts";
 
@@ -176,6 +177,27 @@ describe.skipIf(missing)(`flowctl up${missing ? `: ${missing}` : ""}`, () => {
 			cookie: expect.stringMatching(/HttpOnly/i),
 		});
 		expect((await logIn()).status).toBe(401);
+	});
+
+	it("imports what the original kept, for everybody's workers to show", async () => {
+		const files = new Files();
+		files.database(".swarm/memory.db", [schemas.memory_entries], {
+			memory_entries: [{ key: "imported", value: '{"from":"the original"}' }],
+		});
+		files.write("broken.db", "no database");
+		const { code, stdout, stderr } = await topology.flowctl("import-sqlite", files.folder);
+		files.remove();
+		expect({ code, stderr }).toEqual({ code: 1, stderr: "" });
+		expect(stdout).toMatch(/^imported +\S+memory\.db\n +memory_entries +1 read: 1 inserted; [\s\S]+^refused +\S+broken\.db$/m);
+		const headers = { authorization: `Bearer ${token()}` };
+		const keys = async () => {
+			const answer = await fetch(`http://${host}/api/memory/swarm`, { headers });
+			return ((await answer.json()) as { entries: { key: string }[] }).entries.map(({ key }) => key);
+		};
+		await until(async () => (await keys()).includes("imported"), "the imported entry", 10_000);
+		const mistake = await topology.flowctl("import-sqlite", "nothing.db", "--workspace", "a b");
+		expect([mistake.code, mistake.stdout]).toEqual([2, ""]);
+		expect(mistake.stderr).toContain('import: --workspace is "a b"');
 	});
 
 	it("issues tokens, and revokes them", async () => {
