@@ -299,6 +299,8 @@ export interface JobService {
 export interface JobFigures {
 	readonly queued: number;
 	readonly active: number;
+	/** Asked for since midnight (UTC) and over. */
+	readonly endedToday: number;
 	/** Dead in the last day. */
 	readonly dead: number;
 	/** Seconds the oldest queued one has waited; 0 where there is none. */

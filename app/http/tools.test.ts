@@ -53,7 +53,7 @@ describe("the tools", () => {
 		await until(() => states()[0] === "active");
 		expect((await eve("GET", "/api/mcp/status")).json()).toEqual({
 			ready: true,
-			stats: { activeServers: 1, queuedTools: 0, executingTools: 1, totalExecutions: null, deadTools: 0, oldestSeconds: 0 },
+			stats: { activeServers: 1, queuedTools: 0, executingTools: 1, totalExecutions: 0, deadTools: 0, oldestSeconds: 0 },
 			timestamp: expect.stringMatching(ISO),
 		});
 	});

@@ -169,7 +169,7 @@ export function inMemoryJobs(): TestJobs {
 		},
 		async figures() {
 			const count = (state: JobState) => [...kept.values()].filter(({ job }) => job.state === state).length;
-			return { queued: count("queued"), active: count("active"), dead: count("dead"), oldestSeconds: 0 };
+			return { queued: count("queued"), active: count("active"), endedToday: count("completed"), dead: count("dead"), oldestSeconds: 0 };
 		},
 	};
 	return jobs;

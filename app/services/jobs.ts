@@ -7,6 +7,7 @@ import type { Channels, Listening } from "../stores/channels.ts";
 import type { JobQueue } from "../stores/job-queue.ts";
 import {
 	cancelJob,
+	countEndedToday,
 	type Delivery,
 	findJob,
 	forgetStep,
@@ -15,7 +16,6 @@ import {
 	jobOf,
 	listJobs,
 	type NewJob,
-	type QueueFigures,
 	queueFigures,
 	rankOf,
 	retryJob,
@@ -39,8 +39,9 @@ const ms = {
 	hearing: 250,
 	/** Between two looks into the database while a job is waited for: what was said of its end may have been lost. */
 	look: 1_000,
-	/** For which figures are kept. */
+	/** For which figures are kept, and those that take longer to find. */
 	figures: 2_000,
+	counts: 30_000,
 } as const;
 
 /** Jobs committed together; that wait for it at most. */
@@ -73,6 +74,8 @@ export function jobService({ database, queue, redis, channels, onProblem }: JobP
 		}
 	});
 	const figures = kept(ms.figures, () => database.readPrimary((client) => queueFigures(client, room.principal)));
+
+	const endedToday = kept(ms.counts, () => database.read(null, countEndedToday));
 
 	/** Commits it. Whether the queue takes it is of no matter: job workers look for what the queue has lost. */
 	async function commit(principal: Principal, request: JobRequest, id: string): Promise<Job> {
@@ -204,8 +207,8 @@ export function jobService({ database, queue, redis, channels, onProblem }: JobP
 		},
 
 		async figures() {
-			const { queued, active, dead, oldestSeconds } = await figures();
-			return { queued, active, dead, oldestSeconds };
+			const [{ queued, active, dead, oldestSeconds }, ended] = await Promise.all([figures(), endedToday()]);
+			return { queued, active, endedToday: ended, dead, oldestSeconds };
 		},
 	};
 }
@@ -339,8 +342,8 @@ function noJob(): ServiceError {
 }
 
 /** What was asked for last, for so long; one question at a time. */
-function kept(milliseconds: number, ask: () => Promise<QueueFigures>): () => Promise<QueueFigures> {
-	let answer: Promise<QueueFigures> | null = null;
+function kept<T>(milliseconds: number, ask: () => Promise<T>): () => Promise<T> {
+	let answer: Promise<T> | null = null;
 	let until = 0;
 	return () => {
 		if (answer === null || performance.now() >= until) {

@@ -374,6 +374,17 @@ export async function queueFigures(client: Queryable, share: number): Promise<Qu
 	return row as QueueFigures;
 }
 
+/** Jobs asked for since midnight (UTC) that are over. */
+export async function countEndedToday(client: Queryable): Promise<number> {
+	const [row] = await client.query<{ count: number }>({
+		name: "jobs-ended-today",
+		text: `select count(*) from jobs where id >= uuid_at(date_trunc('day', now() at time zone 'UTC') at time zone 'UTC')
+			and state not in ('queued', 'active')`,
+		values: [],
+	});
+	return row?.count ?? 0;
+}
+
 /** A step of a job's attempt. */
 export interface Step {
 	readonly job: string;

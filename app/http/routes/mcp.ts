@@ -128,16 +128,16 @@ export function mcpEndpoints({ jobs, tools }: Services, waiting: WaitingRoom): E
 					activeServers: z.int().meta({ description: "1: all workers are one server." }),
 					queuedTools: z.int(),
 					executingTools: z.int(),
-					totalExecutions: z.int().nullable().meta({ description: "Null: nobody counts those that are over." }),
+					totalExecutions: z.int().meta({ description: "Asked for since midnight (UTC) and over." }),
 					deadTools: z.int().meta({ description: "Given up in the last day." }),
 					oldestSeconds: z.number().meta({ description: "That the oldest call in the queue has waited." }),
 				}),
 				timestamp: z.string(),
 			}),
 			handle: async () => {
-				const { queued, active, dead, oldestSeconds } = await jobs.figures();
+				const { queued, active, endedToday, dead, oldestSeconds } = await jobs.figures();
 				const counted = { queuedTools: queued, executingTools: active, deadTools: dead, oldestSeconds };
-				return { ready: true, stats: { activeServers: 1, totalExecutions: null, ...counted }, timestamp: now() };
+				return { ready: true, stats: { activeServers: 1, totalExecutions: endedToday, ...counted }, timestamp: now() };
 			},
 		}),
 		endpoint({
