@@ -163,20 +163,14 @@ describe("other roles", () => {
 	it("are listed when there is no such role", async () => {
 		const wrong = new ServerProcess("serve", {});
 		expect(await wrong.exited).toBe(2);
-		expect(wrong.output).toBe("usage: node main.ts server | migrate | jobs | terminal-host | token\n");
+		expect(wrong.output).toBe("usage: node main.ts server | migrate | jobs | terminal-host | token | import\n");
 	});
 
-	it("terminal-host is not of this build, and says so", async () => {
-		const host = new ServerProcess("terminal-host", {});
-		expect(await host.exited).toBe(2);
-		expect(host.output).toContain("this build hosts no terminals");
-	});
-
-	it("jobs has nothing to do yet, says so, and holds nothing up", async () => {
-		const port = await freePort();
-		const jobs = await new ServerProcess("jobs", { POD_IP: "127.0.0.1", PORT: String(port) }).ready(port);
-		expect((await ask(port, "/health/ready")).body).toEqual({ status: "idle", message: "this build has nothing to do for the role jobs" });
-		jobs.signal("SIGTERM");
-		expect(await jobs.exited).toBe(0);
+	it.each(["jobs", "terminal-host"])("%s names every setting that is wrong", async (role) => {
+		const wrong = new ServerProcess(role, { LOG_LEVEL: "loud" });
+		expect(await wrong.exited).toBe(2);
+		expect(wrong.output).toMatch(/^cannot start: \d+ settings are wrong\n/);
+		expect(wrong.output).toContain("LOG_LEVEL");
+		expect(wrong.output).toContain("REDIS_STATE is missing");
 	});
 });
