@@ -93,18 +93,29 @@ export interface Ran {
 	readonly stderr: string;
 }
 
-/** The command `import`, as an image has it. */
-export function runImport(rig: Rig, words: readonly string[], more: Readonly<Record<string, string>> = {}): Promise<Ran> {
+/** Where the command makes its private copies: a folder of this rig's alone. */
+export function scratchOf({ secrets }: Rig): string {
+	return path.dirname(secrets.postgres);
+}
+
+/** The command `import`, as an image has it. @param signal sends SIGTERM */
+export function runImport(
+	rig: Rig,
+	words: readonly string[],
+	more: Readonly<Record<string, string>> = {},
+	signal?: AbortSignal,
+): Promise<Ran> {
 	const env = {
 		PATH: process.env.PATH ?? "",
 		POSTGRES_PRIMARY: `${rig.postgres.host}:${rig.postgres.port}`,
 		POSTGRES_DATABASE: rig.postgres.database,
 		POSTGRES_TLS: "false",
 		SECRETS_DIR: path.dirname(rig.secrets.postgres),
+		TMPDIR: scratchOf(rig),
 		...more,
 	};
 	return new Promise((resolve) => {
-		execFile(process.execPath, [main, "import", ...words], { env, maxBuffer: 1 << 26 }, (error, stdout, stderr) =>
+		execFile(process.execPath, [main, "import", ...words], { env, maxBuffer: 1 << 26, signal }, (error, stdout, stderr) =>
 			resolve({ code: Number(error?.code ?? 0), stdout, stderr }),
 		);
 	});

@@ -1,12 +1,12 @@
 import { execFileSync } from "node:child_process";
 import { closeSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync, symlinkSync, truncateSync, writeSync } from "node:fs";
-import { tmpdir } from "node:os";
 import path from "node:path";
 import { deflateSync } from "node:zlib";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { putEntry } from "../../app/stores/memory.ts";
 import { missing } from "./daemons.ts";
 import { type EdgeRig, type Someone, startEdge } from "./edge-rig.ts";
-import { Files, hashesOf, importJson, runImport, schemas } from "./import-rig.ts";
+import { Files, hashesOf, importJson, runImport, schemas, scratchOf } from "./import-rig.ts";
 import { until } from "./stores-rig.ts";
 
 /** Files of the original's, where somebody has them: a folder with swarm/, benchmark/ and memory/. */
@@ -35,9 +35,21 @@ describe.skipIf(missing)(`the import${missing ? `: ${missing}` : ""}`, () => {
 	});
 	afterEach(() => {
 		files.remove();
-		expect(readdirSync(tmpdir()).filter((name) => name.startsWith("agentic-flow-import-"))).toEqual([]);
+		expect(copies()).toEqual([]);
 	});
 
+	/** Folders of private copies. */
+	const copies = () => readdirSync(scratchOf(edge.rig)).filter((name) => name.startsWith("agentic-flow-import-"));
+	/** Writes an entry, and keeps everybody waiting for its end until `meanwhile` is over. */
+	const holding = async (meanwhile: () => Promise<void>) => {
+		const { database } = edge.rig.worker({ timeoutsMs: { connect: 30_000, statement: 60_000, lock: 60_000, idleInTransaction: 60_000 } });
+		const entry = { system: "swarm", namespace: "default", key: "held", value: "written", metadata: null, ttlSeconds: null } as const;
+		await database.write([], async (client) => {
+			await putEntry(client, workspace, entry);
+			await meanwhile();
+		});
+	};
+	const someoneWaits = async () => (await query("select 1 from pg_locks where not granted and $1 <> ''")).length > 0;
 	const here = (words: readonly string[]) => [...words, "--workspace", workspace];
 	const run = (...words: string[]) => runImport(edge.rig, here(words));
 	const json = (...words: string[]) => importJson(edge.rig, here(words));
@@ -521,24 +533,43 @@ describe.skipIf(missing)(`the import${missing ? `: ${missing}` : ""}`, () => {
 	it("goes on where somebody writes one of its keys meanwhile, and the newest wins there, too", async () => {
 		files.database("race.db", [schemas.memory_entries], {
 			memory_entries: [
-				{ key: "raced", value: "imported", updated_at: NOW - 10 },
+				{ key: "held", value: "imported", updated_at: NOW - 10 },
 				{ key: "other", value: "imported", updated_at: NOW - 10 },
 			],
 		});
-		const store = { system: "swarm", namespace: "default", key: "raced", value: "written", metadata: null, ttlSeconds: null } as const;
-		const { putEntry } = await import("../../app/stores/memory.ts");
 		let running: ReturnType<typeof json> | undefined;
-		await edge.rig.worker().database.write([], async (client) => {
-			await putEntry(client, workspace, store);
+		await holding(async () => {
 			running = json(files.path("race.db"));
-			// Until the import waits for this transaction's end.
-			await until(async () => (await query("select 1 from pg_locks where not granted and $1 <> ''")).length > 0);
+			await until(someoneWaits);
 		});
 		expect((await running)?.code).toBe(0);
 		expect((await entries()).map(({ key, value }) => [key, value])).toEqual([
+			["held", "written"],
 			["other", "imported"],
-			["raced", "written"],
 		]);
+	});
+
+	it("leaves nothing behind when it is interrupted, and takes all of it the next time", async () => {
+		files.database("half.db", [schemas.swarms, schemas.memory_entries], {
+			swarms: [{ id: "s", name: "n" }],
+			memory_entries: [{ key: "held", value: "imported" }],
+		});
+		const interrupt = new AbortController();
+		await expect(
+			holding(async () => {
+				void runImport(edge.rig, here([files.folder]), {}, interrupt.signal);
+				await until(someoneWaits);
+				expect(copies()).toHaveLength(1);
+				interrupt.abort();
+				await until(() => copies().length === 0);
+				throw new Error("undone");
+			}),
+		).rejects.toThrow("undone");
+		await until(
+			async () => (await query("select 1 from pg_stat_activity where application_name = 'agentic-flow import' and $1 <> ''")).length === 0,
+		);
+		expect(await everything()).toEqual([[], [], [], []]);
+		expect((await json(files.folder)).of["half.db"]).toMatchObject({ tables: [{ inserted: 1 }, { inserted: 1 }] });
 	});
 
 	it("tells those who follow the workspace once, and nothing of where the files were", async () => {
