@@ -5,7 +5,7 @@ import type { Principal } from "../model.ts";
 import { ServiceError, type Terminal, type TerminalListener, type TerminalService } from "../ports.ts";
 import { Mailbox, mailboxOptions, post } from "../stores/mailbox.ts";
 import { heartbeat, hostMailbox, TerminalRegistry, workerMailbox } from "../stores/terminal-registry.ts";
-import { following, type TerminalDescription, type TerminalSize, type ToHost, type ToWorker } from "../terminals/messages.ts";
+import { following, type TerminalDescription, type TerminalSize, type ToHost, type ToWorker, WINDOW } from "../terminals/messages.ts";
 
 /** How long a host may take to answer, milliseconds. */
 const ANSWER_MS = 10_000;
@@ -240,6 +240,8 @@ class Attachment implements Terminal {
 	/** Position up to which it has output, and up to which the client has. */
 	#received = 0;
 	#taken = 0;
+	/** What the host knows of it. */
+	#said = 0;
 	#following = false;
 	#isOver = false;
 
@@ -277,8 +279,9 @@ class Attachment implements Terminal {
 	}
 
 	follow(offset: number): void {
-		this.#following = true;
 		this.#taken = Math.max(this.#taken, offset);
+		if (this.#following && this.#taken - this.#said < WINDOW / 4) return;
+		this.#following = true;
 		this.#say(false);
 	}
 
@@ -337,6 +340,7 @@ class Attachment implements Terminal {
 
 	#say(again: boolean): void {
 		const offset = again ? this.#received : this.#taken;
+		this.#said = offset;
 		this.#tell({ kind: "follow", sessionId: this.sessionId, attachment: this.id, offset, again }).catch(ignore);
 	}
 

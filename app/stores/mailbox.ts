@@ -10,6 +10,9 @@ const BLOCK_MS = 5_000;
 /** Entries of one read. */
 const BATCH = 256;
 
+/** Entries that are read before they are deleted together: a key and its echo are not to wait for that. */
+const TRIM = 64;
+
 /** Seconds after which a mailbox is deleted whose reader is gone, and how often one that is there says so, milliseconds. */
 const KEPT_SECONDS = 60;
 const KEEP_MS = 15_000;
@@ -33,7 +36,7 @@ export class Mailbox<Message> {
 	readonly #onProblem: (error: unknown) => void;
 	readonly #keeping: NodeJS.Timeout;
 	#last = "0";
-	#trimmed = "0";
+	#untrimmed = 0;
 	#closed = false;
 
 	/**
@@ -89,11 +92,13 @@ export class Mailbox<Message> {
 		while (!this.#closed) {
 			try {
 				const answer = await this.#reader.xread("COUNT", BATCH, "BLOCK", BLOCK_MS, "STREAMS", this.key, this.#last);
-				for (const [id, [, text]] of answer?.[0]?.[1] ?? []) {
+				const entries = answer?.[0]?.[1] ?? [];
+				for (const [id, [, text]] of entries) {
 					this.#last = id;
 					if (text) this.#onMessage(JSON.parse(text) as Message);
 				}
-				this.#trim();
+				this.#untrimmed += entries.length;
+				if (this.#untrimmed >= TRIM || entries.length === 0) this.#trim();
 			} catch (error) {
 				if (this.#closed) return;
 				this.#onProblem(error);
@@ -103,8 +108,8 @@ export class Mailbox<Message> {
 	}
 
 	#trim(): void {
-		if (this.#trimmed === this.#last) return;
-		this.#trimmed = this.#last;
+		if (this.#untrimmed === 0) return;
+		this.#untrimmed = 0;
 		// The one that was read last stays: it costs nothing, and whoever looks sees where the reader is.
 		this.#redis.xtrim(this.key, "MINID", this.#last).catch(this.#onProblem);
 	}
