@@ -322,11 +322,11 @@ const settings = {
 		why: "a terminal ends after so long, whatever it does",
 		fix: "set seconds, from 1 to 604800",
 	}),
-	terminalOutputKib: whole(1, 1_000_000).default(2_048).meta({
+	terminalOutputKib: whole(1, 1_000_000).default(1_024).meta({
 		why: "a terminal writes at most so much in a second; its programs wait",
 		fix: "set units of 1024 characters, from 1 to 1000000",
 	}),
-	terminalHostOutputKib: whole(1, 1_000_000).default(4_096).meta({
+	terminalHostOutputKib: whole(1, 1_000_000).default(1_024).meta({
 		why: "all terminals of a host together write at most so much in a second; those that write a lot divide it between them",
 		fix: "set units of 1024 characters, from 1 to 1000000",
 	}),
