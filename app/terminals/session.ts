@@ -13,8 +13,8 @@ const backlog = { most: 64 * 1_024, few: 16 * 1_024 } as const;
 /** Bytes typed that the shell does not read: what comes then is dropped, as a terminal does. */
 const UNREAD_INPUT = 64 * 1_024;
 
-/** The rate of output is looked at over so long, milliseconds. */
-const SLICE_MS = 100;
+/** The rate of output is looked at over so long, milliseconds: shorter means more and smaller messages for the same output. */
+const SLICE_MS = 250;
 
 /** How often a paused shell is looked at, milliseconds. */
 const WATCH_MS = 50;
