@@ -85,11 +85,14 @@ export function withPlaceholders(
 	return { value: visit(value, ""), placeholders };
 }
 
-/** The placeholder for the image that `app.image` sets. */
-export const APP_IMAGE = "appImage";
+/** Placeholders for images, and the settings that give them. */
+export const imageSettings: ReadonlyMap<string, string> = new Map([
+	["appImage", "app.image"],
+	["terminalsImage", "terminals.image"],
+]);
 
 function nameOfPlace(owner: string, path: string): string {
-	if (/\.(?:containers|initContainers)\[\d+\]\.image$/.test(path)) return APP_IMAGE;
+	if (/\.(?:containers|initContainers)\[\d+\]\.image$/.test(path)) return owner.includes("terminal-host") ? "terminalsImage" : "appImage";
 	const [first = "", ...rest] = `${owner} ${path}`.split(/[^A-Za-z0-9]+/).filter(Boolean);
 	return first[0]?.toLowerCase() + first.slice(1) + rest.map((word) => word[0]?.toUpperCase() + word.slice(1)).join("");
 }

@@ -1,7 +1,7 @@
 import { type Fault, UserError } from "../../core/errors.ts";
 import type { StackRecord } from "../../core/record.ts";
 import { type Manifest, type Manifests, manifestsOf } from "../../preview/manifests.ts";
-import { APP_IMAGE, hasToken, namesOfTokens, textsIn, tokensOf } from "../../preview/placeholders.ts";
+import { hasToken, imageSettings, namesOfTokens, textsIn, tokensOf } from "../../preview/placeholders.ts";
 import { command, exitCodes } from "../command.ts";
 import { readText } from "../files.ts";
 import { type Paint, paintFor } from "../print/paint.ts";
@@ -107,7 +107,8 @@ function refusePlaceholders(manifests: readonly Manifest[], stack: string, outpu
 }
 
 function fixOf(placeholder: string, stack: string, outputsFile: string | undefined): string {
-	if (placeholder === APP_IMAGE) return `set app.image in Pulumi.${stack}.yaml`;
+	const setting = imageSettings.get(placeholder);
+	if (setting !== undefined) return `set ${setting} in Pulumi.${stack}.yaml`;
 	return outputsFile ? writeOutputs(stack) : `${writeOutputs(stack)}; then add --outputs outputs.json`;
 }
 
@@ -123,7 +124,8 @@ function summaryOf({ manifests, secrets }: Manifests, folder: string, removed: n
 	if (placeholders.length > 0) {
 		lines.push("", yellow("Not known yet, and written as placeholders (--outputs FILE fills them in):"));
 		for (const [name, places] of placeholders) {
-			const note = name === APP_IMAGE ? dim(" (set app.image in the stack's file)") : "";
+			const setting = imageSettings.get(name);
+			const note = setting === undefined ? "" : dim(` (set ${setting} in the stack's file)`);
 			lines.push(`  \${${name}}${note}`, ...places.map((place) => dim(`    ${place}`)));
 		}
 	}

@@ -13,7 +13,7 @@ const IMAGE = `registry.example.com/app@sha256:${"a".repeat(64)}`;
 beforeAll(() => {
 	cpSync(path.join(root, "Pulumi.yaml"), path.join(folder, "Pulumi.yaml"));
 	const dev = readFileSync(path.join(root, "Pulumi.dev.yaml"), "utf8");
-	const ready = dev.replace(/^ {4}# image: .*$/m, `    image: ${IMAGE}`);
+	const ready = dev.replace(/^ {4}# image: .*$/gm, `    image: ${IMAGE}`);
 	writeFileSync(path.join(folder, "Pulumi.dev.yaml"), dev);
 	writeFileSync(path.join(folder, "Pulumi.ready.yaml"), ready);
 	writeFileSync(path.join(folder, "Pulumi.gitops.yaml"), `${ready}\n  agentic-flow:delivery: gitops\n`);

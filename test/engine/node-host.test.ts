@@ -22,11 +22,16 @@ describe("under the engine's own Node host", () => {
 
 	it.each(["dev", "prod"])("an update of %s makes the resources that its preview promised", async (stack) => {
 		const image = `example.com/server@sha256:${"0".repeat(64)}`;
-		const app = JSON.stringify({ ...JSON.parse(configOf(stack)["agentic-flow:app"] as string), image });
-		const config = { ...configOf(stack), "agentic-flow:app": app };
+		const withImage = (key: string) => JSON.stringify({ ...JSON.parse(configOf(stack)[key] as string), image });
+		const keys = ["agentic-flow:app", "agentic-flow:terminals"];
+		const config = { ...configOf(stack), ...Object.fromEntries(keys.map((key) => [key, withImage(key)])) };
 		const made = await runUnderHost({ ...host, stack, config, dryRun: false, stackTraces: false });
 		expect(made.exitCode, made.log.join("\n")).toBe(0);
-		const promised = await recordOf(stack, (settings) => ({ ...settings, app: { ...settings.app, image } }));
+		const promised = await recordOf(stack, (settings) => ({
+			...settings,
+			app: { ...settings.app, image },
+			terminals: { ...settings.terminals, image },
+		}));
 		const shape = ({ resources }: typeof made.record) => resources.map(({ urn, parent, protect }) => ({ urn, parent, protect }));
 		expect(shape(made.record)).toEqual(shape(promised));
 	});
