@@ -354,22 +354,22 @@ describe.skipIf(missing)(`identity${missing ? `: ${missing}` : ""}`, () => {
 		});
 
 		it("ends when it is not used, lives on when it is, and ends at last however much it is", async () => {
-			const idle = identityWorker(rig.redis, rig.worker().database, { idleMs: 600, longestMs: 1_000_000 });
-			const capped = identityWorker(rig.redis, rig.worker().database, { idleMs: 4_000, longestMs: 3_000 });
+			const idle = identityWorker(rig.redis, rig.worker().database, { idleMs: 1_500, longestMs: 1_000_000 });
+			const capped = identityWorker(rig.redis, rig.worker().database, { idleMs: 15_000, longestMs: 8_000 });
 			const { token } = await a.service.issue(member);
 			const [used, unused, used2] = [await idle.service.login(token), await idle.service.login(token), await capped.service.login(token)];
 			// What a worker knows of a session it does not ask for: other workers find out.
 			const askedBy = (service: IdentityWorker["service"], { sessionId }: { sessionId: string }) => refusal(service.fromSession(sessionId));
 			const fresh = Array.from({ length: 6 }, () =>
-				identityWorker(rig.redis, rig.worker().database, { idleMs: 600, longestMs: 1_000_000 }),
+				identityWorker(rig.redis, rig.worker().database, { idleMs: 1_500, longestMs: 1_000_000 }),
 			);
 			for (const { service } of fresh) {
-				await sleep(300);
+				await sleep(700);
 				expect(await askedBy(service, used)).toMatch(/^not refused/);
 			}
 			expect(await askedBy((fresh[0] as IdentityWorker).service, unused)).toBe(refused);
 			expect(await askedBy(capped.service, used2)).toMatch(/^not refused/);
-			await sleep(1_300);
+			await sleep(4_500);
 			expect(await askedBy(capped.service, used2)).toBe(refused);
 			for (const worker of [idle, capped, ...fresh]) worker.stop();
 		});
