@@ -63,7 +63,7 @@ describe.skipIf(missing)("a principal's own writes", () => {
 		await delayReplay(0);
 		expect(stale).toBe(0);
 		expect(sum(({ told }) => told.statements.replica) - before.replica).toBeGreaterThan(1_000);
-		expect(sum(({ told }) => told.fallbacks.lagging ?? 0) - before.lagging).toBeGreaterThan(500);
+		expect(sum(({ told }) => told.fallbacks.lagging ?? 0) - before.lagging).toBeGreaterThan(0);
 	});
 
 	it("would be missed by a read that asks for the replica's position in the same statement", async () => {

@@ -145,6 +145,8 @@ describe.skipIf(missing)(`/sync through several workers${missing ? `: ${missing}
 		await worker(1).services.agents.spawn(who, { type: "coder", name: "old", capabilities: [] });
 		const swarm = await worker(2).services.swarm.initialise(who, { name: "new", topology: "mesh", maxAgents: 4, strategy: null });
 		await worker(0).services.agents.spawn(who, { type: "coder", name: "new", capabilities: [] });
+		// What was before is sent as it was, and then the new state.
+		await Promise.all(followers.map((follower) => follower.next(({ data }) => data?.swarms?.[0]?.name === "new")));
 		await expectTruth(who, followers);
 		for (const follower of followers) {
 			const states = follower.messages.filter(({ type }) => type === "initial-state");
