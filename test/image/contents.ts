@@ -104,5 +104,7 @@ export function serverFiles(): string[] {
 			found.add(path.join(path.dirname(file), target as string));
 	}
 	const read = ["package.json", ...globSync("stores/migrations/*.sql", { cwd: app })];
-	return [...found, ...read, ...Object.values(pageFiles).map((file) => `page/${file}`)].toSorted();
+	// Those of packages are not the server's own.
+	const ownPageFiles = Object.values(pageFiles).filter((file) => !path.isAbsolute(file));
+	return [...found, ...read, ...ownPageFiles.map((file) => `page/${file}`)].toSorted();
 }
