@@ -161,6 +161,7 @@ class RemoteTerminals implements TerminalService {
 	): Promise<Attachment | null> {
 		const mailbox = await this.#ownMailbox();
 		const attachment = new Attachment(host, owner, sessionId, listener, {
+			worker: mailbox.key,
 			tell: (to) => this.#tell(host, to),
 			over: () => this.#attachments.delete(attachment.id),
 		});
@@ -222,6 +223,8 @@ class RemoteTerminals implements TerminalService {
 }
 
 interface Links {
+	/** Key of the worker's mailbox. */
+	readonly worker: string;
 	tell(message: ToHost): Promise<void>;
 	over(): void;
 }
@@ -299,6 +302,8 @@ class Attachment implements Terminal {
 				this.#answer.resolve(true);
 				break;
 			case "refused":
+				// Where it had been attached: it is over, and the word of its end was lost.
+				this.lose();
 				this.#over();
 				this.#answer.resolve(false);
 				break;
@@ -315,7 +320,7 @@ class Attachment implements Terminal {
 		this.#answer.reject(error);
 	}
 
-	/** Nothing is heard of its host any more. */
+	/** Nothing is heard of its host any more, or of the terminal there. */
 	lose(): void {
 		if (this.#terminal === null) return;
 		this.#over();
@@ -341,7 +346,9 @@ class Attachment implements Terminal {
 	#say(again: boolean): void {
 		const offset = again ? this.#received : this.#taken;
 		this.#said = offset;
-		this.#tell({ kind: "follow", sessionId: this.sessionId, attachment: this.id, offset, again }).catch(ignore);
+		const { sessionId, id: attachment } = this;
+		const { worker } = this.#links;
+		this.#tell({ kind: "follow", sessionId, owner: this.#owner, attachment, worker, offset, again }).catch(ignore);
 	}
 
 	/** @throws ServiceError where it did not get as far as Redis */

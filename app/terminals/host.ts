@@ -168,7 +168,7 @@ export class TerminalHost {
 	#told(message: Exclude<ToHost, { kind: "create" }>): void {
 		const hosted = this.#hosted.get(message.sessionId);
 		if (hosted === undefined || ("owner" in message && message.owner !== hosted.terminal.owner)) {
-			if (message.kind === "attach") this.#send(message.worker, { attachment: message.attachment, kind: "refused", why: "absent" });
+			if ("worker" in message) this.#send(message.worker, { attachment: message.attachment, kind: "refused", why: "absent" });
 			return;
 		}
 		const { session } = hosted;
@@ -181,7 +181,7 @@ export class TerminalHost {
 				if (hosted.endedAt === null) void this.#write([hosted]);
 				break;
 			case "follow":
-				session.follow(message.attachment, message.offset, message.again);
+				session.follow(message.attachment, message.worker, message.offset, message.again);
 				break;
 			case "attach": {
 				const offset = session.attach(message.attachment, message.worker, message.offset);

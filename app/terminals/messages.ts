@@ -17,7 +17,7 @@ export type EndReason =
 	| "lifetime"
 	/** Its host was told to stop. */
 	| "host-stopped"
-	/** Nothing is heard of its host any more: said by workers. */
+	/** Nothing is heard of its host any more, or the word of its end was lost: said by workers. */
 	| "host-lost";
 
 /** How a terminal is over. Both are null where its host is lost. */
@@ -65,15 +65,15 @@ export type ToHost =
 	| ({ readonly kind: "attach"; readonly sessionId: string; readonly owner: string; readonly offset: number | null } & Attachment)
 	/**
 	 * All up to `offset` has reached the client: there is room for more. Said again every few seconds, as a sign of life.
-	 * `again`: what was sent after it is lost.
+	 * `again`: what was sent after it is lost. A host that has given the attachment up takes it up again there.
 	 */
-	| {
+	| ({
 			readonly kind: "follow";
 			readonly sessionId: string;
-			readonly attachment: string;
+			readonly owner: string;
 			readonly offset: number;
 			readonly again: boolean;
-	  }
+	  } & Attachment)
 	| { readonly kind: "detach"; readonly sessionId: string; readonly attachment: string }
 	| { readonly kind: "input"; readonly sessionId: string; readonly owner: string; readonly data: string }
 	| ({ readonly kind: "resize"; readonly sessionId: string; readonly owner: string } & TerminalSize)

@@ -139,17 +139,16 @@ export class Session {
 		return from;
 	}
 
-	/** A reader has everything up to a position. @returns false where there is no such reader */
-	follow(attachment: string, offset: number, again: boolean): boolean {
-		const reader = this.#readers.get(attachment);
-		if (reader === undefined) return false;
+	/** A reader has everything up to a position. One that was let go of, because Redis was away for long, is there again. */
+	follow(attachment: string, worker: string, offset: number, again: boolean): void {
+		if (!this.#readers.has(attachment)) this.attach(attachment, worker, offset);
+		const reader = this.#readers.get(attachment) as Reader;
 		reader.heardAt = performance.now();
 		reader.ready = true;
 		if (again) reader.sent = reader.arrived = Math.min(Math.max(offset, 0), this.#ring.end);
 		else reader.arrived = Math.min(Math.max(offset, reader.arrived), reader.sent);
 		this.#send(attachment, reader);
 		this.#settle();
-		return true;
 	}
 
 	detach(attachment: string): void {

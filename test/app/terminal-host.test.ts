@@ -4,6 +4,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { Redis } from "ioredis";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { env } from "../../app/contract.ts";
+import { following } from "../../app/terminals/messages.ts";
 import { principalOf } from "../../app/ws/testing.ts";
 import { type RedisServer, redisMissing, startRedisWithSentinel } from "./daemons.ts";
 import { ask, until } from "./server-process.ts";
@@ -268,6 +269,39 @@ describe.skipIf(redisMissing)(`a terminal host${redisMissing ? `: ${redisMissing
 			"an answer",
 			60_000,
 		);
+	});
+
+	it("takes up readers again that it let go of because Redis was away for long", async () => {
+		await host();
+		const ada = await client();
+		const sessionId = await ada.open();
+		await ada.run(sessionId, "true");
+		const [redis] = rig.redis.servers as [RedisServer];
+		const away = following.silentMs + 2_000;
+		// Nothing is typed, and so only signs of life tell the host that there is somebody.
+		ada.send("terminal:input", { sessionId, input: `sleep ${away / 1_000 + 3}; echo do''ne\r` });
+		await ada.shows(sessionId, "do''ne");
+		redis.pause();
+		await sleep(away);
+		redis.resume();
+		await ada.shows(sessionId, "\ndone\n");
+	});
+
+	it("has whoever follows a terminal know that it is over, also where the word of its end was lost", async () => {
+		const { process } = await host();
+		const ada = await client();
+		const sessionId = await ada.open();
+		await ada.run(sessionId, "true");
+		const [redis] = rig.redis.servers as [RedisServer];
+		await redis.command("ACL", "SETUSER", "terminals", "-xadd");
+		try {
+			ada.send("terminal:input", { sessionId, input: "exit\r" });
+			await until(() => process.output.includes("terminal-ended"), "its end");
+			await until(async () => ((await redis.command("KEYS", `*${sessionId}*`)) as string[]).length === 0, "nothing left of it");
+		} finally {
+			await redis.command("ACL", "SETUSER", "terminals", "+xadd");
+		}
+		expect(await ada.next("terminal:exit")).toEqual({ sessionId, exitCode: null, signal: null, reason: "host-lost" });
 	});
 
 	it("outlives the end of Redis' primary, and shows every line of what it writes meanwhile", async () => {
