@@ -1,20 +1,16 @@
 /** The parts of a job worker, put together. */
 import { randomBytes } from "node:crypto";
-import type { Redis } from "ioredis";
 import type { JobsConfig } from "../config.ts";
 import { Reconciler } from "../jobs/reconciler.ts";
 import { JobRunner } from "../jobs/runner.ts";
 import type { Log } from "../observe/log.ts";
 import { createMetrics } from "../observe/metrics.ts";
-import { databaseObserver, jobObserver, type Observing, serviceObserver } from "../observe/observers.ts";
+import { jobObserver, type Observing } from "../observe/observers.ts";
 import { startTracing } from "../observe/tracing.ts";
-import { createServices, type RunningServices } from "../services/compose.ts";
 import type { QueueName } from "../stores/job-queue.ts";
-import { lsnConnection, redisLsnKeeper } from "../stores/lsn-keeper.ts";
-import { connectDatabase, type Database } from "../stores/postgres.ts";
-import { connectRedis } from "../stores/redis.ts";
 import type { Tool } from "../tools/tool.ts";
-import { databaseSettings, POSITION_TTL_MS, redisSettings, serviceSettings } from "./part-settings.ts";
+import { serviceSettings } from "./part-settings.ts";
+import { openStores, type Stores } from "./stores.ts";
 
 /** The longest that a tool may take, milliseconds: as the original has it. */
 const TIME_LIMIT_MS = 300_000;
@@ -26,39 +22,22 @@ const SETTLED_MS = 5_000;
 const MOST_LOSSES = 4;
 
 /** What a job worker works with. */
-export interface JobParts {
+export interface JobParts extends Stores {
 	readonly observing: Observing;
-	readonly database: Database;
-	readonly services: RunningServices;
-	readonly redis: Redis;
-	close(): Promise<void>;
 }
 
 /** Everything that connects to something. Nothing waits for it. @param purpose in the names of its connections */
 export function openJobParts(config: JobsConfig, log: Log, purpose: QueueName): JobParts {
 	const tracing = config.tracing && startTracing(config.tracing, config.version, `${purpose}-${config.address}:${config.port}`);
 	const observing: Observing = { log, metrics: createMetrics(), tracing };
-	const groups = { state: redisSettings(config, "state"), cache: redisSettings(config, "cache") };
-	const positions = connectRedis(groups.state, "positions", lsnConnection);
+	const settings = serviceSettings({ workers: 1, claimSilenceMs: config.claimSilenceMs });
 	// The queue's reader waits for as long as it takes, and so does what is told to it.
-	const redis = connectRedis(groups.state, purpose, { maxRetriesPerRequest: null });
-	const database = connectDatabase(databaseSettings(config), redisLsnKeeper(positions, POSITION_TTL_MS), databaseObserver(observing));
-	const services = createServices(
-		{
-			database,
-			connect: (group, name, overrides) => connectRedis(groups[group], name, overrides),
-			observe: serviceObserver(observing),
-		},
-		serviceSettings({ workers: 1, claimSilenceMs: config.claimSilenceMs }),
-	);
+	const stores = openStores(config, observing, settings, { purpose, options: { maxRetriesPerRequest: null } });
 	const close = async () => {
-		await services.close();
-		await database.close();
+		await stores.close();
 		await tracing?.stop();
-		positions.disconnect();
-		redis.disconnect();
 	};
-	return { observing, database, services, redis, close };
+	return { ...stores, observing, close };
 }
 
 /** @param toolNamed throws ToolError TOOL_UNAVAILABLE where there is none of that name */

@@ -2,7 +2,6 @@
 import cluster from "node:cluster";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { FastifyInstance } from "fastify";
-import type { Redis } from "ioredis";
 import { readWorkerConfig, type WorkerConfig } from "../config.ts";
 import { seconds } from "../contract.ts";
 import { buildApp } from "../http/app.ts";
@@ -12,23 +11,20 @@ import { sessionCookies } from "../http/session-cookie.ts";
 import type { HttpSettings, WorkerState } from "../http/settings.ts";
 import { createLog } from "../observe/log.ts";
 import { createMetrics } from "../observe/metrics.ts";
-import { databaseObserver, httpObserver, type Observing, problemsOf, serviceObserver, socketObserver } from "../observe/observers.ts";
+import { httpObserver, type Observing, problemsOf, socketObserver } from "../observe/observers.ts";
 import { startTracing } from "../observe/tracing.ts";
-import { createServices, type RunningServices } from "../services/compose.ts";
 import { countEverything } from "../stores/figures.ts";
-import { lsnConnection, redisLsnKeeper } from "../stores/lsn-keeper.ts";
 import { maintain } from "../stores/maintenance.ts";
-import { connectDatabase, type Database } from "../stores/postgres.ts";
-import { connectRedis } from "../stores/redis.ts";
 import { socketLimits } from "../ws/settings.ts";
 import { attachSockets, type Sockets } from "../ws/sockets.ts";
 import { startHousekeeping } from "./housekeeping.ts";
 import { drainable } from "./http-drain.ts";
 import { type LoadMonitor, monitorLoad } from "./load.ts";
 import { serveMetrics } from "./metrics-server.ts";
-import { databaseSettings, httpSettings, POSITION_TTL_MS, redisSettings, serviceSettings } from "./part-settings.ts";
+import { httpSettings, serviceSettings } from "./part-settings.ts";
 import { sessionKeys } from "./session-keys.ts";
 import { stopOnOrder } from "./stop.ts";
+import { openStores, type Stores } from "./stores.ts";
 
 /** What is away at the start is waited for so long, milliseconds, and not longer: the rest can be served without it. */
 const PATIENCE_MS = 3_000;
@@ -63,7 +59,7 @@ export async function runWorker(environment: NodeJS.ProcessEnv): Promise<void> {
 	const stopping = new AbortController();
 	const state = (): WorkerState => (phase === "ready" && load.stalled ? "stalled" : phase);
 
-	const stores = openStores(config, observing);
+	const stores = openStores(config, observing, { ...serviceSettings(config), terminals: config.terminals }, { purpose: "worker" });
 	const { app, sockets } = await buildEdge(config, observing, stores, { load, state, stopping: stopping.signal });
 	const drainHttp = drainable(app.server);
 	watch(observing, stores, sockets, load);
@@ -95,37 +91,6 @@ export async function runWorker(environment: NodeJS.ProcessEnv): Promise<void> {
 	log.info({ "server.address": config.address, "server.port": config.port }, "ready");
 	// For PM2, where it has started this.
 	process.send?.("ready");
-}
-
-interface Stores {
-	readonly database: Database;
-	readonly services: RunningServices;
-	/** A connection of its own to the state Redis. */
-	readonly redis: Redis;
-	close(): Promise<void>;
-}
-
-/** Everything that connects to something. Nothing waits for it. */
-function openStores(config: WorkerConfig, observing: Observing): Stores {
-	const groups = { state: redisSettings(config, "state"), cache: redisSettings(config, "cache") };
-	const positions = connectRedis(groups.state, "positions", lsnConnection);
-	const redis = connectRedis(groups.state, "worker");
-	const database = connectDatabase(databaseSettings(config), redisLsnKeeper(positions, POSITION_TTL_MS), databaseObserver(observing));
-	const services = createServices(
-		{
-			database,
-			connect: (group, purpose, overrides) => connectRedis(groups[group], purpose, overrides),
-			observe: serviceObserver(observing),
-		},
-		{ ...serviceSettings(config), terminals: config.terminals },
-	);
-	const close = async () => {
-		await services.close();
-		await database.close();
-		positions.disconnect();
-		redis.disconnect();
-	};
-	return { database, services, redis, close };
 }
 
 /** When the stores answer: the first requests are not to be told that they are away. */
