@@ -148,6 +148,11 @@ export interface Job {
 	readonly endedAt: number | null;
 }
 
+/** Nothing more will become of it. */
+export function isOver({ state }: Pick<Job, "state">): boolean {
+	return state !== "queued" && state !== "active";
+}
+
 export interface JobError {
 	readonly code: JobErrorCode;
 	readonly message: string;

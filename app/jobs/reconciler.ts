@@ -1,6 +1,6 @@
 /** Brings the queue to what PostgreSQL says there is to do. */
 import type { Redis } from "ioredis";
-import { type JobMessage, jobChannel } from "../services/job-channel.ts";
+import { say } from "../services/job-channel.ts";
 import type { JobQueue } from "../stores/job-queue.ts";
 import { crowdedPrincipals, listQueued, takeBackLost, unpark } from "../stores/jobs.ts";
 import type { Database } from "../stores/postgres.ts";
@@ -50,7 +50,7 @@ export class Reconciler {
 			const crowded = await crowdedPrincipals(client, page.rows);
 			return crowded.length === 0 ? [] : await unpark(client, crowded, atOnce);
 		});
-		for (const { id } of over) await this.#redis.publish(jobChannel(id), JSON.stringify({ kind: "over" } satisfies JobMessage));
+		for (const { id } of over) await say(this.#redis, id, { kind: "over" });
 		await this.#queue.add([...taken.filter(({ state }) => state === "queued"), ...room]);
 		const missing = await this.#putBack();
 		return { lost: taken.length, dead: over.filter(({ state }) => state === "dead").length, missing };

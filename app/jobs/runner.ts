@@ -3,8 +3,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { Worker } from "bullmq";
 import type { Redis } from "ioredis";
 import type { Principal, Role } from "../model.ts";
-import type { JobServices, RunningServices } from "../services/compose.ts";
-import { CANCEL_CHANNEL, type JobMessage, jobChannel } from "../services/job-channel.ts";
+import type { RunningServices } from "../services/compose.ts";
+import { CANCEL_CHANNEL, type JobMessage, say } from "../services/job-channel.ts";
 import { AttemptOver } from "../services/once.ts";
 import { gather } from "../services/turns.ts";
 import { type Carried, deliveredIn, type JobQueue, QUEUE_PREFIX, type QueueName } from "../stores/job-queue.ts";
@@ -136,7 +136,7 @@ export class JobRunner {
 		const begun = performance.now();
 		observe.begun(job.tool, job.attempts === 1 ? (Date.now() - job.createdAt) / 1_000 : null);
 		const late = setTimeout(() => running.abort.abort("late" satisfies LetGo), this.#settings.timeLimitMs);
-		const reporter = new Reporter((message) => say(redis, job.id, message));
+		const reporter = new Reporter((message) => void say(redis, job.id, message));
 		let outcome: Outcome | "over" | "give-back";
 		try {
 			const result = await this.#call(running, reporter);
@@ -169,7 +169,7 @@ export class JobRunner {
 		const run: ToolRun = {
 			jobId: job.id,
 			principal: principalOf(job),
-			services: services as JobServices,
+			services,
 			signal: abort.signal,
 			step,
 			progress(percent, message) {
@@ -212,7 +212,7 @@ export class JobRunner {
 			for (const end of said.ended) {
 				const { job, outcome } = byId.get(end.id) as Ending;
 				if (end.state === "queued") this.#enqueue([end], backoffMs(job.failures + 1));
-				else say(this.#parts.redis, job.id, overOf(job, end, outcome as Outcome));
+				else void say(this.#parts.redis, job.id, overOf(job, end, outcome as Outcome));
 			}
 		}
 		for (const { done } of asked) done();
@@ -280,10 +280,6 @@ function overOf(job: Claimed, { state, progress, message, endedAt }: Ended, { re
 
 function ask<T, A>(take: (key: string, asked: Asked<T, A>) => void, item: T): Promise<A> {
 	return new Promise((done) => take("", { item, done }));
-}
-
-function say(redis: Redis, id: string, message: JobMessage): void {
-	redis.publish(jobChannel(id), JSON.stringify(message)).catch(() => {});
 }
 
 function uniquePrincipals(jobs: readonly Claimed[]): { workspace: string; principal: string }[] {

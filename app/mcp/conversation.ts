@@ -10,7 +10,7 @@
  *
  * A socket that closes takes its calls with it, but for those that are detached, and for what runs when a worker goes away.
  */
-import type { Job, Principal } from "../model.ts";
+import { isOver, type Job, type Principal } from "../model.ts";
 import type { SocketEars } from "../ws/client-socket.ts";
 import { ownerOf } from "../ws/gate.ts";
 import {
@@ -28,7 +28,7 @@ import {
 } from "./protocol.ts";
 import type { McpContext } from "./server.ts";
 import { McpSocket, type RunningCall } from "./socket.ts";
-import { CALL_MS, failureOf, isOver, listed, progressOf, requestOfCall, serverInfo, textOf } from "./tool-call.ts";
+import { CALL_MS, failureOf, listed, progressOf, requestOfCall, serverInfo, textOf } from "./tool-call.ts";
 
 /** The one version of MCP that clients of this port know. */
 const PROTOCOL_VERSION = "2024-11-05";

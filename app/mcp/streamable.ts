@@ -29,11 +29,11 @@ import { HttpError } from "../http/errors.ts";
 import { EventStream } from "../http/event-stream.ts";
 import type { Origins } from "../http/origins.ts";
 import type { WaitingRoom } from "../http/waiting.ts";
-import type { Job, Principal } from "../model.ts";
+import { isOver, type Job, type Principal } from "../model.ts";
 import { ServiceError, type Services } from "../ports.ts";
 import { follow, idOf, type Place, placeOf, type Wait } from "./follow.ts";
 import { errorOf, type RequestId, resultOf, rpcErrorOf } from "./protocol.ts";
-import { failureOf, isOver, listed, progressOf, requestOfCall, serverInfo, textOf } from "./tool-call.ts";
+import { failureOf, listed, progressOf, requestOfCall, serverInfo, textOf } from "./tool-call.ts";
 
 /** From this version on clients understand an event without data, which names the place to go on from. */
 const PRIMED_SINCE = "2025-11-25";

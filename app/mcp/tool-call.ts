@@ -72,10 +72,6 @@ export function listed({ name, description, inputSchema }: ToolDescription): {
 	return { name: TOOL_PREFIX + name, description, inputSchema: { ...inputSchema, type: "object" } };
 }
 
-export function isOver({ state }: Job): boolean {
-	return state !== "queued" && state !== "active";
-}
-
 /** Why a job that is over did not succeed. */
 export function failureOf({ state, tool, error }: Job): JobError {
 	if (error !== null) return error;

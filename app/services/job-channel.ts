@@ -1,3 +1,4 @@
+import type { Redis } from "ioredis";
 import { redisKeys } from "../contract.ts";
 import type { Job } from "../model.ts";
 
@@ -15,3 +16,8 @@ export function jobChannel(id: string): string {
 
 /** On which every job worker is told the id of a job that it is to let go of. */
 export const CANCEL_CHANNEL = `${redisKeys.all}jobs-cancel`;
+
+/** Tells whoever listens; that it may be lost is no failure. */
+export async function say(redis: Redis, id: string, message: JobMessage): Promise<void> {
+	await redis.publish(jobChannel(id), JSON.stringify(message)).catch(() => {});
+}

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import type { Redis } from "ioredis";
 import { validate as isUuid, v7 as uuidv7 } from "uuid";
-import type { Job, Principal } from "../model.ts";
+import { isOver, type Job, type Principal } from "../model.ts";
 import { type JobListener, type JobRequest, type JobService, ServiceError } from "../ports.ts";
 import type { Channels, Listening } from "../stores/channels.ts";
 import type { JobQueue } from "../stores/job-queue.ts";
@@ -23,7 +23,7 @@ import {
 } from "../stores/jobs.ts";
 import type { Database } from "../stores/postgres.ts";
 import { demandBytes, demandLength } from "./demand.ts";
-import { CANCEL_CHANNEL, type JobMessage, jobChannel } from "./job-channel.ts";
+import { CANCEL_CHANNEL, type JobMessage, jobChannel, say } from "./job-channel.ts";
 import { BEGUN, recordName } from "./once.ts";
 import { gather } from "./turns.ts";
 
@@ -188,7 +188,7 @@ export function jobService({ database, queue, redis, channels, onProblem }: JobP
 			const job = demandJob(await database.write([principal.id], (client) => cancelJob(client, principal.workspace, principal.id, id)));
 			// Its worker finds out by itself a little later where this is lost.
 			if (job.state === "active") await redis.publish(CANCEL_CHANNEL, id).catch(() => {});
-			if (job.state === "cancelled") await redis.publish(jobChannel(id), OVER).catch(() => {});
+			if (job.state === "cancelled") await say(redis, id, { kind: "over" });
 			return jobOf(job);
 		},
 
@@ -212,8 +212,6 @@ export function jobService({ database, queue, redis, channels, onProblem }: JobP
 		},
 	};
 }
-
-const OVER = JSON.stringify({ kind: "over" } satisfies JobMessage);
 
 /** What is said of one job. */
 interface Ears {
@@ -321,11 +319,6 @@ function fresh({ id, tool, priority, maxAttempts }: NewJob, request: JobRequest,
 
 function deliveryOf({ id, priority }: Job): Delivery {
 	return { id, deliveries: 1, rank: rankOf(priority), losses: 0 };
-}
-
-/** Nothing more will become of it. */
-export function isOver({ state }: Pick<Job, "state">): boolean {
-	return state !== "queued" && state !== "active";
 }
 
 function demandId(id: string): void {

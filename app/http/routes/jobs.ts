@@ -1,7 +1,7 @@
 import type { FastifyRequest } from "fastify";
 import { z } from "zod";
-import { isOver, requestFor } from "../../mcp/tool-call.ts";
-import type { Job } from "../../model.ts";
+import { requestFor } from "../../mcp/tool-call.ts";
+import { isOver, type Job } from "../../model.ts";
 import { ServiceError, type Services } from "../../ports.ts";
 import { type Endpoint, endpoint } from "../endpoint.ts";
 import { HttpError } from "../errors.ts";

@@ -1,5 +1,6 @@
 import { z } from "zod";
-import { failureOf, isOver, requestFor } from "../../mcp/tool-call.ts";
+import { failureOf, requestFor } from "../../mcp/tool-call.ts";
+import { isOver } from "../../model.ts";
 import type { Services } from "../../ports.ts";
 import { type Endpoint, endpoint } from "../endpoint.ts";
 import { patienceEnds, patienceOf } from "../prefer.ts";

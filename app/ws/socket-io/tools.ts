@@ -5,8 +5,8 @@
  */
 import type { Socket } from "socket.io";
 import * as z from "zod";
-import { CALL_MS, failureOf, isOver, progressOf, requestFor } from "../../mcp/tool-call.ts";
-import type { Job, Principal } from "../../model.ts";
+import { CALL_MS, failureOf, progressOf, requestFor } from "../../mcp/tool-call.ts";
+import { isOver, type Job, type Principal } from "../../model.ts";
 import { type JobRequest, ServiceError, type Services } from "../../ports.ts";
 import { ownerOf } from "../gate.ts";
 import type { SocketObserver, SocketSettings } from "../settings.ts";
