@@ -208,6 +208,7 @@ const whole = (least: number, most: number) =>
 		/^\d{1,9}$/.test(given) && Number(given) >= least && Number(given) <= most ? Number(given) : undefined,
 	);
 const boolean = () => text(`"true" or "false"`, (given) => ({ true: true, "1": true, false: false, "0": false })[given]);
+const absolutePath = () => text("an absolute path", (given) => (path.isAbsolute(given) ? given : undefined));
 const nonEmpty = () => text("a name", (given) => given);
 const origin = () => text("an origin: scheme and host, without a path", originOf);
 const server = () => text("host:port", serverOf);
@@ -296,19 +297,15 @@ const settings = {
 		why: "it decides whether clients without a credential may run commands",
 		fix: "leave it out, unless everybody who reaches the server may run commands on it",
 	}),
-	terminalHomes: text("an absolute path", (given) => (path.isAbsolute(given) ? given : undefined))
-		.default(path.join(tmpdir(), "agentic-flow-terminals"))
-		.meta({
-			why: "shells get their homes below it, and what is in it at the start is left over and deleted",
-			fix: "set a folder that nobody else uses",
-		}),
+	terminalHomes: absolutePath().default(path.join(tmpdir(), "agentic-flow-terminals")).meta({
+		why: "shells get their homes below it, and what is in it at the start is left over and deleted",
+		fix: "set a folder that nobody else uses",
+	}),
 	terminalFirstUid: whole(1_000, 999_999_000).default(40_000).meta({
 		why: "shells run as this user and the 999 after it, each as another, where this process is root",
 		fix: "set the first of a thousand user ids that nobody has",
 	}),
-	terminalShell: text("an absolute path", (given) => (path.isAbsolute(given) ? given : undefined))
-		.default("/bin/bash")
-		.meta({ why: "terminals run it", fix: "set the absolute path of a shell" }),
+	terminalShell: absolutePath().default("/bin/bash").meta({ why: "terminals run it", fix: "set the absolute path of a shell" }),
 	terminalSessions: whole(1, 900).default(100).meta({ why: "one host has at most so many terminals", fix: "set a number from 1 to 900" }),
 	terminalIdleSeconds: whole(1, 86_400).default(1_800).meta({
 		why: "a terminal ends in which nothing goes in or out for so long",
@@ -338,7 +335,7 @@ const settings = {
 		why: "a process of a terminal has at most so much memory for its data",
 		fix: "set MiB, from 16 to 1000000",
 	}),
-	secretsDir: text("an absolute path", (given) => (path.isAbsolute(given) ? given : undefined))
+	secretsDir: absolutePath()
 		.default(SECRETS_DIR)
 		.meta({
 			why: "credentials are read from the files below it",
@@ -386,12 +383,10 @@ const settings = {
 		why: "jobs of a worker that is not heard of for so long are begun by another one",
 		fix: "leave it out for 15, or set seconds, from 2 to 600",
 	}),
-	claudeFlowBin: text("an absolute path", (given) => (path.isAbsolute(given) ? given : undefined))
-		.optional()
-		.meta({
-			why: "tools that the server has no implementation for are run by this command",
-			fix: "leave it out, and they say that they are unavailable; or set the command's absolute path",
-		}),
+	claudeFlowBin: absolutePath().optional().meta({
+		why: "tools that the server has no implementation for are run by this command",
+		fix: "leave it out, and they say that they are unavailable; or set the command's absolute path",
+	}),
 	claudeFlowSeconds: whole(1, 300).default(60).meta({
 		why: "a tool that the command runs is ended after so long",
 		fix: "leave it out for 60, or set seconds, from 1 to 300",
@@ -400,7 +395,7 @@ const settings = {
 		why: "activities and events are kept for so many months",
 		fix: "set a number from 1 to 120",
 	}),
-	pm2Home: text("an absolute path", (given) => (path.isAbsolute(given) ? given : undefined))
+	pm2Home: absolutePath()
 		.optional()
 		.meta({ why: "PM2 keeps its sockets and files there", fix: "set a folder of this pod's own that can be written to" }),
 	logLevel: text(`one of ${logLevels.join(", ")}`, (given) => logLevels.find((level) => level === given))
@@ -432,15 +427,26 @@ const tokenSettings = [
 	"postgresDatabase",
 	"postgresTls",
 ] as const;
+/** What no other role is told. */
+const jobsAlone = ["jobConcurrency", "jobsPerPrincipal", "jobLeaseSeconds", "claudeFlowBin", "claudeFlowSeconds"] as const;
+const terminalHostAlone = [
+	"terminalHomes",
+	"terminalFirstUid",
+	"terminalShell",
+	"terminalSessions",
+	"terminalIdleSeconds",
+	"terminalDetachedSeconds",
+	"terminalLifetimeSeconds",
+	"terminalOutputKib",
+	"terminalHostOutputKib",
+	"terminalProcesses",
+	"terminalMemoryMib",
+] as const;
 const jobsSettings = [
 	"port",
 	"podIp",
 	"drainSeconds",
-	"jobConcurrency",
-	"jobsPerPrincipal",
-	"jobLeaseSeconds",
-	"claudeFlowBin",
-	"claudeFlowSeconds",
+	...jobsAlone,
 	"claimSilenceSeconds",
 	"secretsDir",
 	"redisState",
@@ -464,35 +470,13 @@ const terminalHostSettings = [
 	"secretsDir",
 	"redisState",
 	"redisTls",
-	"terminalHomes",
-	"terminalFirstUid",
-	"terminalShell",
-	"terminalSessions",
-	"terminalIdleSeconds",
-	"terminalDetachedSeconds",
-	"terminalLifetimeSeconds",
-	"terminalOutputKib",
-	"terminalHostOutputKib",
-	"terminalProcesses",
-	"terminalMemoryMib",
+	...terminalHostAlone,
 	"logLevel",
 ] as const;
 const importSettings = ["secretsDir", "postgresPrimary", "postgresDatabase", "postgresTls"] as const;
 const podSettings = ["port", "workers", "workerMemoryMib", "drainSeconds", "podIp", "pm2Home", "logLevel"] as const;
-const workerSettings = (Object.keys(settings) as Setting[]).filter(
-	(setting) =>
-		![
-			"workerMemoryMib",
-			"pm2Home",
-			"retentionMonths",
-			"jobConcurrency",
-			"jobsPerPrincipal",
-			"jobLeaseSeconds",
-			"claudeFlowBin",
-			"claudeFlowSeconds",
-		].includes(setting) &&
-		(setting === "terminals" || setting === "terminalsPerPrincipal" || !setting.startsWith("terminal")),
-);
+const notOfWorkers: readonly Setting[] = ["workerMemoryMib", "pm2Home", "retentionMonths", ...jobsAlone, ...terminalHostAlone];
+const workerSettings = (Object.keys(settings) as Setting[]).filter((setting) => !notOfWorkers.includes(setting));
 
 /** @throws ConfigError with every fault */
 export function readMigrateConfig(environment: Environment): MigrateConfig {
@@ -588,19 +572,19 @@ export function readPodConfig(environment: Environment): PodConfig {
 	};
 }
 
-/**
- * Nobody balances to a job worker, so that it knows its address only where it is told; else it listens on all.
- *
- * @throws ConfigError with every fault
- */
+/** Of a process that nobody balances to: it knows its address only where it is told; else it listens on all. */
+function probesAt(environment: Environment, { podIp, port }: Pick<Values, "podIp" | "port">): { address: string; port: number } {
+	return { address: environment[names.podIp] ? podIp : "0.0.0.0", port: environment[names.port] ? port : ports.pod };
+}
+
+/** @throws ConfigError with every fault */
 export function readJobsConfig(environment: Environment): JobsConfig {
 	const { values, faults } = read(environment, jobsSettings);
 	faults.push(...sentinelFaults(values as Partial<Values>), ...secretFaults(values.secretsDir, postgresSecrets));
 	if (faults.length > 0) throw new ConfigError(faults);
 	return {
 		version: VERSION,
-		address: environment[names.podIp] ? values.podIp : "0.0.0.0",
-		port: environment[names.port] ? values.port : ports.pod,
+		...probesAt(environment, values),
 		drainMs: values.drainSeconds * 1_000,
 		concurrency: values.jobConcurrency,
 		perPrincipal: values.jobsPerPrincipal,
@@ -655,8 +639,7 @@ export function readTerminalHostConfig(environment: Environment): TerminalHostCo
 	if (faults.length > 0) throw new ConfigError(faults);
 	return {
 		version: VERSION,
-		address: environment[names.podIp] ? values.podIp : "0.0.0.0",
-		port: environment[names.port] ? values.port : ports.pod,
+		...probesAt(environment, values),
 		drainMs: values.drainSeconds * 1_000,
 		secretsDir: values.secretsDir,
 		redis: { state: withTls(values.redisState, values.redisTls) },
