@@ -28,7 +28,8 @@ export function migrateService(environment: Environment, after: readonly string[
 	};
 }
 
-export interface JobWorkerPlan {
+/** A pod of the server's: what it is called, where it is, and when it is told what. */
+export interface PodPlan {
 	readonly name: string;
 	readonly address: string;
 	readonly environment: Environment;
@@ -36,48 +37,44 @@ export interface JobWorkerPlan {
 	readonly after: readonly string[];
 }
 
-/** A job worker: one process, as in its pod. */
-export function jobWorkerService({ name, address, environment, drainSeconds, after }: JobWorkerPlan): Service {
+export interface NodePlan extends PodPlan {
+	readonly workers: number;
+}
+
+/** A pod's one process, in whatever role: it drains when it is told to stop. */
+function podService(role: "server" | "jobs" | "terminal-host", { name, environment, drainSeconds, after }: PodPlan) {
 	return {
 		...plainService,
 		name,
-		role: "jobs",
 		after,
-		command: serverCommand("jobs", environment),
-		stop: { signal: "SIGTERM", graceMs: (drainSeconds + 10) * 1_000 },
+		command: serverCommand(role, environment),
+		stop: { signal: "SIGTERM" as const, graceMs: (drainSeconds + 10) * 1_000 },
+	};
+}
+
+async function isReady(address: string): Promise<boolean> {
+	return (await askHttp(address, ports.pod, paths.ready)).status === 200;
+}
+
+/** A job worker. */
+export function jobWorkerService(plan: PodPlan): Service {
+	const { address } = plan;
+	return {
+		...podService("jobs", plan),
+		role: "jobs",
 		startMs: 60_000,
-		ready: async () => (await askHttp(address, ports.pod, paths.ready)).status === 200,
+		ready: () => isReady(address),
 		inspect: async () => ({ address }),
 	};
 }
 
-export interface NodePlan {
-	readonly name: string;
-	readonly address: string;
-	readonly workers: number;
-	readonly environment: Environment;
-	readonly drainSeconds: number;
-	readonly after: readonly string[];
-}
-
-export interface TerminalHostPlan {
-	readonly name: string;
-	readonly address: string;
-	readonly environment: Environment;
-	readonly drainSeconds: number;
-	readonly after: readonly string[];
-}
-
 /** A terminal host: no child of a node's, so that a reload of the nodes leaves users' shells alone. */
-export function terminalHostService({ name, address, environment, drainSeconds, after }: TerminalHostPlan): Service {
+export function terminalHostService(plan: PodPlan): Service {
+	const { address } = plan;
 	return {
-		...plainService,
-		name,
+		...podService("terminal-host", plan),
 		role: "terminal-host",
-		after,
-		command: serverCommand("terminal-host", environment),
-		stop: { signal: "SIGTERM", graceMs: (drainSeconds + 10) * 1_000 },
-		ready: async () => (await askHttp(address, ports.pod, paths.ready)).status === 200,
+		ready: () => isReady(address),
 		async inspect() {
 			const { body } = await askHttp(address, ports.pod + ports.metricsOffset, paths.metrics);
 			return { address, terminals: Number(/^terminal_sessions (\d+)/m.exec(body)?.[1] ?? 0) };
@@ -86,18 +83,15 @@ export function terminalHostService({ name, address, environment, drainSeconds, 
 }
 
 /** A node: the image's entry process, with PM2 and its workers below. */
-export function nodeService({ name, address, workers, environment, drainSeconds, after }: NodePlan): Service {
+export function nodeService(plan: NodePlan): Service {
+	const { address, workers } = plan;
 	const counts = async () => {
 		const { body } = await askHttp(address, ports.pod, paths.ready);
 		return (JSON.parse(body) as { workers: { ready: number } }).workers;
 	};
 	return {
-		...plainService,
-		name,
+		...podService("server", plan),
 		role: "node",
-		after,
-		command: serverCommand("server", environment),
-		stop: { signal: "SIGTERM", graceMs: (drainSeconds + 10) * 1_000 },
 		startMs: 60_000,
 		ready: async () => (await counts()).ready === workers,
 		async inspect() {
