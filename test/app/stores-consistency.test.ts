@@ -59,11 +59,15 @@ describe.skipIf(missing)("a principal's own writes", () => {
 				if (seen !== value) stale += 1;
 			}
 		};
-		await Promise.all(Array.from({ length: WRITERS }, (_, writer) => pairs(writer)));
+		const lagging = () => sum(({ told }) => told.fallbacks.lagging ?? 0) - before.lagging;
+		// On a busy machine reads come late, and find the replicas level: then there are more of them.
+		const end = performance.now() + 40_000;
+		do await Promise.all(Array.from({ length: WRITERS }, (_, writer) => pairs(writer)));
+		while (lagging() <= 500 && performance.now() < end);
 		await delayReplay(0);
 		expect(stale).toBe(0);
 		expect(sum(({ told }) => told.statements.replica) - before.replica).toBeGreaterThan(1_000);
-		expect(sum(({ told }) => told.fallbacks.lagging ?? 0) - before.lagging).toBeGreaterThan(0);
+		expect(lagging()).toBeGreaterThan(500);
 	});
 
 	it("would be missed by a read that asks for the replica's position in the same statement", async () => {

@@ -127,7 +127,7 @@ describe.skipIf(missing)(`/sync through several workers${missing ? `: ${missing}
 		const writing = write(who);
 		await written(who, 60);
 		await writing.stop();
-		await expectTruth(who, [everything]);
+		const seq = await expectTruth(who, [everything]);
 		some.send({ type: "ping" });
 		await some.next("pong");
 		await until(() => some.updates.length === everything.updates.filter(({ type }) => type === "memory-update").length);
@@ -135,6 +135,7 @@ describe.skipIf(missing)(`/sync through several workers${missing ? `: ${missing}
 		expect(some.updates.map((update) => update.seq)).toEqual(
 			everything.updates.filter(({ type }) => type === "memory-update").map((update) => update.seq),
 		);
+		expect(seq).toBeGreaterThan(50);
 	});
 
 	it("makes a swarm that begins anew the same for everybody", async () => {
