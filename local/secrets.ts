@@ -7,18 +7,19 @@ import { secretFiles } from "../app/contract.ts";
 import type { Layout } from "./place.ts";
 import type { User } from "./services/service.ts";
 
-const role = z.object({ username: z.string(), password: z.string() });
+const password = () => z.string().default(secret);
+const role = (name: string) => z.object({ username: z.string().default(name), password: password() }).prefault({});
 const schema = z.object({
-	postgresAdmin: z.string(),
+	postgresAdmin: password(),
 	/** The two roles of the server, which take turns when they are rotated. */
-	roleA: role,
-	roleB: role,
-	redisState: z.string(),
-	redisCache: z.string(),
+	roleA: role("server_a"),
+	roleB: role("server_b"),
+	redisState: password(),
+	redisCache: password(),
 	/** Of the terminal hosts' user of the state Redis. */
-	redisTerminals: z.string(),
+	redisTerminals: password(),
 	/** Signs session cookies. */
-	session: z.string(),
+	session: password(),
 });
 
 /** The terminal hosts' user of the state Redis: it has terminals' keys and no others. */
@@ -26,21 +27,14 @@ export const TERMINALS_USER = "terminals";
 
 export type Secrets = z.output<typeof schema>;
 
-/** The secrets in a topology's folder, made where there are none yet. */
+/** The secrets in a topology's folder. Those that are missing are made: all at first, later what an earlier version had not. */
 export function readSecrets({ secrets: folder }: Layout): Secrets {
 	const file = path.join(folder, "all.json");
-	if (existsSync(file)) return schema.parse(JSON.parse(readFileSync(file, "utf8")));
-	const made: Secrets = {
-		postgresAdmin: secret(),
-		roleA: { username: "server_a", password: secret() },
-		roleB: { username: "server_b", password: secret() },
-		redisState: secret(),
-		redisCache: secret(),
-		redisTerminals: secret(),
-		session: secret(),
-	};
-	writePrivate(file, JSON.stringify(made, null, 2));
-	return made;
+	const kept = existsSync(file) ? readFileSync(file, "utf8") : "{}";
+	const secrets = schema.parse(JSON.parse(kept));
+	const text = JSON.stringify(secrets, null, 2);
+	if (text !== kept) writePrivate(file, text);
+	return secrets;
 }
 
 /** Files of secrets by their path below the secrets folder. */
