@@ -5,6 +5,7 @@
  * redis-state and sentinel <- terminal-host-N; all of them <- node-N, jobs-N; haproxy-N, prometheus and alertmanager need nobody
  */
 import { env, redisKeys } from "../app/contract.ts";
+import { rulesForPrefix } from "../core/redis-rules.ts";
 import type { StackConfig } from "../stacks/config.ts";
 import { DATABASE, DRAIN_SECONDS, REDIS_GROUP, serverEnvironment, TERMINAL_DRAIN_SECONDS } from "./environment.ts";
 import { jobWorkerAddress, type Layout, nodeAddress, type Ports, replicaPorts, terminalHostAddress } from "./place.ts";
@@ -12,7 +13,7 @@ import { type Secrets, TERMINALS_USER } from "./secrets.ts";
 import { haproxyProcesses, haproxyService } from "./services/haproxy.ts";
 import { postgresService } from "./services/postgres.ts";
 import { alertmanagerService, type PrometheusPlan, prometheusService } from "./services/prometheus.ts";
-import { CACHE_SETTINGS, onKeys, redisService, STATE_SETTINGS, sentinelService } from "./services/redis.ts";
+import { CACHE_SETTINGS, type RedisUser, redisService, STATE_SETTINGS, sentinelService } from "./services/redis.ts";
 import { type Environment, jobWorkerService, migrateService, nodeService, terminalHostService } from "./services/server.ts";
 import type { Service, User } from "./services/service.ts";
 import { jobWorkersOf, type LocalSettings, MOST_NODES, socketsOf, workersOf } from "./settings.ts";
@@ -160,10 +161,10 @@ function redisServices({ machine, layout, ports, secrets }: Ingredients): Servic
 		port: number,
 		password: string,
 		settings: Readonly<Record<string, string>>,
-		users: readonly string[],
+		users: readonly RedisUser[],
 		replicaOf: { name: string; port: number } | null,
 	) => redisService({ name, program, port, folder: layout.redis(name), password, users, replicaOf, settings });
-	const users = [`${TERMINALS_USER} on >${secrets.redisTerminals} ${onKeys(redisKeys.terminals)}`];
+	const users = [{ name: TERMINALS_USER, rules: [...rulesForPrefix(redisKeys.terminals), `>${secrets.redisTerminals}`] }];
 	const state = { name: "redis-state-1", port: ports.redisState[0] };
 	const replica = { name: "redis-state-2", port: ports.redisState[1] };
 	return [

@@ -2,6 +2,7 @@
 import type * as pulumi from "@pulumi/pulumi";
 import { redisKeys } from "../app/contract.ts";
 import type { Endpoint } from "../core/endpoint.ts";
+import { rulesForPrefix } from "../core/redis-rules.ts";
 import { Cache } from "../infra/cache.ts";
 import type { Cluster } from "../infra/cluster.ts";
 import { Database } from "../infra/database.ts";
@@ -11,9 +12,6 @@ import { AlternatingLoginSecret, LoginSecret, SigningKeySecret } from "../infra/
 import type { Stackwide } from "./stackwide.ts";
 
 const DATABASE_NAME = "agentic_flow";
-
-/** Pub/sub, streams, scripts and the data types, on the application's own keys; nothing that looks at or changes the whole server. */
-const onKeys = (prefix: string) => `on ~${prefix}* &${prefix}* +@all -@admin -@dangerous +info +client|list`;
 
 export interface Secrets {
 	readonly postgresAdmin: LoginSecret;
@@ -64,7 +62,7 @@ function createSecrets({ config, prefix, protect, opts }: Stackwide, keys: Keys)
 }
 
 function userOf({ username, password, previousPassword }: LoginSecret, keyPrefix: string) {
-	return { name: username, accessString: onKeys(keyPrefix), passwords: [password, previousPassword] };
+	return { name: username, accessString: rulesForPrefix(keyPrefix).join(" "), passwords: [password, previousPassword] };
 }
 
 function createRedis(

@@ -10,8 +10,8 @@ export interface RedisPlan {
 	/** For its configuration and its data. */
 	readonly folder: string;
 	readonly password: string;
-	/** Users beside the default one, as redis.conf has them after `user`. They have passwords. */
-	readonly users: readonly string[];
+	/** Users beside the default one. They have passwords. */
+	readonly users: readonly RedisUser[];
 	/** The primary that it begins as a replica of; null for a primary. Sentinel changes that later, in the file. */
 	readonly replicaOf: { readonly name: string; readonly port: number } | null;
 	/** Of redis.conf. */
@@ -24,19 +24,15 @@ export const STATE_SETTINGS = { appendonly: "yes", appendfsync: "everysec", "max
 /** What the cache has: it may forget everything. */
 export const CACHE_SETTINGS = { appendonly: "no", maxmemory: "64mb", "maxmemory-policy": "allkeys-lru" } as const;
 
-/** What a user may do who sees the keys of one prefix: the same as in the cluster. */
-export function onKeys(prefix: string): string {
-	return `~${prefix}* &${prefix}* +@all -@admin -@dangerous +info +client|list`;
+/** Somebody beside the default user, by rules of `ACL SETUSER`. */
+export interface RedisUser {
+	readonly name: string;
+	readonly rules: readonly string[];
 }
 
 export function redisService({ name, program, port, folder, password, users, replicaOf, settings }: RedisPlan): Service {
 	const file = `${folder}/redis.conf`;
-	const beginning = [
-		`requirepass ${password}`,
-		`masterauth ${password}`,
-		...users.map((user) => `user ${user}`),
-		...(replicaOf ? [`replicaof ${HOST} ${replicaOf.port}`] : []),
-	];
+	const beginning = [`requirepass ${password}`, `masterauth ${password}`, ...(replicaOf ? [`replicaof ${HOST} ${replicaOf.port}`] : [])];
 	const all = {
 		bind: HOST,
 		port: String(port),
@@ -55,7 +51,12 @@ export function redisService({ name, program, port, folder, password, users, rep
 		// A failover rewrites it, so that it is only begun here; what never changes is said on the command line, and no secret is.
 		files: [{ path: file, text: `${beginning.join("\n")}\n`, once: true }],
 		command: { program, args: [file, ...Object.entries(all).flatMap(([key, value]) => [`--${key}`, value])] },
-		ready: async () => (await redisInfo(port, password, "persistence")).loading === "0",
+		async ready() {
+			if ((await redisInfo(port, password, "persistence")).loading !== "0") return false;
+			// Not in the file: one that an earlier version has begun would go without them.
+			for (const { name: user, rules } of users) await askRedis(port, password, "ACL", "SETUSER", user, "reset", ...rules);
+			return true;
+		},
 		async inspect(): Promise<Facts> {
 			const { role, master_link_status: link, connected_slaves: replicas } = await redisInfo(port, password, "replication");
 			const { used_memory_human: memory } = await redisInfo(port, password, "memory");

@@ -13,7 +13,7 @@ import { freePort } from "./daemon.ts";
 import { type RedisServer, type SentinelRedis, type StandaloneRedis, startRedis } from "./daemons.ts";
 import { ServerProcess, until } from "./server-process.ts";
 
-/** What ElastiCache gives the hosts' user: see onKeys in stacks/. */
+/** What ElastiCache gives the hosts' user: see core/redis-rules.ts. */
 const RULES = [
 	"reset",
 	"on",
