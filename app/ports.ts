@@ -203,6 +203,8 @@ export interface IdentityService extends TokenService {
 	/** @throws ServiceError UNAUTHENTICATED, always with the same message. */
 	fromToken(token: string): Promise<Principal>;
 	fromSession(sessionId: string): Promise<Principal>;
+	/** Of {@link fromToken} what needs nobody to be asked; null also for a token that is no good. */
+	known(token: string): Principal | null;
 	/** A browser's session for a token's holder; a new id at every login. */
 	login(token: string): Promise<Login>;
 	/** The same with a code of {@link loginCode}, which is used up by it. */
@@ -222,6 +224,11 @@ export interface Login {
 /** Ready answers for reads that many ask for: memory, then Redis, then `load`; one load at a time for a key. */
 export interface CacheService {
 	get(key: string, freshMs: number, staleMs: number, load: () => Promise<unknown>): Promise<CachedBody>;
+	/**
+	 * Of {@link get} what this worker has in memory, and fresh; the same object for as long as it is. What was changed before
+	 * this turn of the event loop may not be known yet: ask at its end.
+	 */
+	atHand(key: string, freshMs: number): CachedBody | null;
 	/** On every worker, within one hop of pub/sub. Keys begin with the workspace they are of. */
 	invalidate(prefix: string): Promise<void>;
 }

@@ -1,5 +1,7 @@
+import { createServer } from "node:http";
 import fastify, { type FastifyInstance } from "fastify";
 import type { Services } from "../ports.ts";
+import { AtHand } from "./at-hand.ts";
 import { authentication } from "./authenticate.ts";
 import { clientErrorHandler } from "./client-errors.ts";
 import { Edge } from "./edge.ts";
@@ -48,18 +50,25 @@ export function buildApp(services: Services, settings: HttpSettings, observe: Ht
 		authenticate: authentication(services.identity, cookies, settings.legacyOpen),
 		limits: services.limits,
 	});
+	const waiting = new WaitingRoom(services.identity, settings.stopping);
+	const endpoints = endpointsOf(services, settings, cookies, waiting, edge);
+	const atHand = new AtHand(endpoints, { ...services, edge, observe, settings });
 	const app = fastify({
 		logger: false,
 		bodyLimit: settings.bodyLimitBytes,
-		requestTimeout: settings.requestTimeoutMs,
-		keepAliveTimeout: settings.keepAliveTimeoutMs,
 		return503OnClosing: false,
 		routerOptions: { ignoreTrailingSlash: true, maxParamLength: LONGEST_PARAMETER },
-		http: {
-			headersTimeout: settings.headersTimeoutMs,
-			maxHeaderSize: settings.maxHeaderBytes,
-			connectionsCheckingInterval: CHECK_TIMEOUTS_MS,
-		},
+		serverFactory: (wholeWay) =>
+			createServer(
+				{
+					requestTimeout: settings.requestTimeoutMs,
+					keepAliveTimeout: settings.keepAliveTimeoutMs,
+					headersTimeout: settings.headersTimeoutMs,
+					maxHeaderSize: settings.maxHeaderBytes,
+					connectionsCheckingInterval: CHECK_TIMEOUTS_MS,
+				},
+				atHand.listener(wholeWay),
+			),
 		clientErrorHandler,
 		frameworkErrors: (error, request, reply) => edge.unroutable(error, request, reply),
 	});
@@ -75,9 +84,8 @@ export function buildApp(services: Services, settings: HttpSettings, observe: Ht
 		}
 	});
 	app.setNotFoundHandler((request, reply) => edge.unmatched(request, reply));
-	const waiting = new WaitingRoom(services.identity, settings.stopping);
 	app.addHook("onClose", async () => waiting.close());
-	for (const endpoint of endpointsOf(services, settings, cookies, waiting, edge)) serve(app, endpoint, services, edge);
+	for (const endpoint of endpoints) serve(app, endpoint, services, edge);
 	return app;
 }
 

@@ -35,8 +35,8 @@ export function authentication(identity: IdentityService, cookies: SessionCookie
 	return async function authenticate(request) {
 		const { authorization } = request.headers;
 		if (authorization !== undefined) {
-			const token = /^Bearer +(\S+) *$/i.exec(authorization)?.[1];
-			if (token === undefined || token.length > LONGEST_TOKEN) throw unauthenticated();
+			const token = bearerOf(authorization);
+			if (token === null) throw unauthenticated();
 			return { principal: unexpired(await identity.fromToken(token)), ambient: false };
 		}
 		if (cookies.isSent(request)) {
@@ -47,6 +47,12 @@ export function authentication(identity: IdentityService, cookies: SessionCookie
 		if (!legacyOpen) throw unauthenticated();
 		return legacy;
 	};
+}
+
+/** The token in an Authorization header; null where it is something else. */
+export function bearerOf(authorization: string): string | null {
+	const token = /^Bearer +(\S+) *$/i.exec(authorization)?.[1];
+	return token === undefined || token.length > LONGEST_TOKEN ? null : token;
 }
 
 const legacy: Identified = { principal: legacyPrincipal, ambient: true };

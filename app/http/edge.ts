@@ -1,3 +1,4 @@
+import type { IncomingMessage } from "node:http";
 import type { FastifyError, FastifyReply, FastifyRequest, HookHandlerDoneFunction } from "fastify";
 import type { Principal } from "../model.ts";
 import type { LimitService } from "../ports.ts";
@@ -57,7 +58,8 @@ const pagePolicy = [
 
 const unkept = { ...protection, "cache-control": "no-store", vary: "Origin" };
 
-const headers: Readonly<Record<EndpointKind, Readonly<Record<string, string>>>> = {
+/** What every answer of a kind says, but a failure. */
+export const standingHeaders: Readonly<Record<EndpointKind, Readonly<Record<string, string>>>> = {
 	// What the balancer keeps must not vary; it keeps nothing for those who send an origin.
 	public: { ...protection, "cache-control": "public, max-age=1" },
 	page: { ...protection, "content-security-policy": pagePolicy, "cache-control": "public, max-age=1" },
@@ -80,7 +82,7 @@ const ALLOWED_HEADERS = [
 	"Last-Event-ID",
 ].join(", ");
 
-const HSTS = "max-age=31536000";
+export const HSTS = "max-age=31536000";
 
 /** A wrong credential costs as much as so many requests of its address. */
 const WRONG_CREDENTIAL = 10;
@@ -119,7 +121,7 @@ export class Edge {
 				if (kind === "health") return done();
 				this.demandRoom(path, shedFrom[kind]);
 				if (kind === "session") this.#enterSession(request, path);
-				else this.#take(path, "address", this.#address(request));
+				else this.#take(path, "address", this.#address(request.raw));
 				if (kind === "public" || kind === "page" || kind === "session") return done();
 			} catch (error) {
 				return done(error as Error);
@@ -164,6 +166,22 @@ export class Edge {
 		this.leave(unmatched)(request, reply, () => {});
 	}
 
+	/** Whether an answer says {@link HSTS}. */
+	pinsHttps(request: IncomingMessage): boolean {
+		return this.#hsts && isHttps(request, this.#parts.settings.trustProxy);
+	}
+
+	/**
+	 * For an answer that is at hand: takes what it costs of the limits. Where that is not possible, or something else is in its
+	 * way, it says no, and the request has to go the whole way, where it is told why.
+	 */
+	admits({ kind }: Pick<Endpoint, "kind">, request: IncomingMessage, principal: Principal | null): boolean {
+		const { origins, limits, settings } = this.#parts;
+		if (!origins.isOurs(request.headers.host) || settings.load.level() >= shedFrom[kind]) return false;
+		if (principal !== null && limits.take(bucketOf("principal", holderOf(principal)), 1, settings.limits.principal) > 0) return false;
+		return limits.take(bucketOf("address", this.#address(request)), 1, settings.limits.address) === 0;
+	}
+
 	/** @throws HttpError 503 where the worker is so busy that traffic of this level is refused */
 	demandRoom(path: string, level: number): void {
 		if (this.#parts.settings.load.level() < level) return;
@@ -190,9 +208,9 @@ export class Edge {
 
 	#begin(request: FastifyRequest, reply: FastifyReply, kind: EndpointKind): void {
 		request.startedAt = performance.now();
-		const { settings, origins } = this.#parts;
-		reply.headers(headers[kind]);
-		if (this.#hsts && isHttps(request.raw, settings.trustProxy)) reply.header("strict-transport-security", HSTS);
+		const { origins } = this.#parts;
+		reply.headers(standingHeaders[kind]);
+		if (this.pinsHttps(request.raw)) reply.header("strict-transport-security", HSTS);
 		const { origin } = request.raw.headers;
 		if (origin === undefined) return;
 		reply.header("vary", "Origin");
@@ -209,7 +227,7 @@ export class Edge {
 	}
 
 	#notFound(request: FastifyRequest, reply: FastifyReply): void {
-		this.#take(UNMATCHED, "address", this.#address(request));
+		this.#take(UNMATCHED, "address", this.#address(request.raw));
 		const { method } = request;
 		const path = pathOf(request.url);
 		reply.code(404).send({ ...failure("Not Found", method, path), message: `Route ${method} ${path} not found`, path, method });
@@ -227,7 +245,7 @@ export class Edge {
 
 	/** A page elsewhere must neither log a browser in as somebody else nor log it out. */
 	#enterSession(request: FastifyRequest, path: string): void {
-		this.#take(path, "login", this.#address(request));
+		this.#take(path, "login", this.#address(request.raw));
 		const { origin } = request.raw.headers;
 		if (origin === undefined ? this.#parts.cookies.isSent(request.raw) : !this.#parts.origins.isAllowed(origin)) this.#refuseOrigin(path);
 	}
@@ -235,11 +253,12 @@ export class Edge {
 	async #identify(request: FastifyRequest, path: string): Promise<void> {
 		const { authenticate, limits, settings } = this.#parts;
 		const { principal, ambient } = await authenticate(request.raw).catch((error: unknown) => {
-			if (answerTo(error).status === 401) limits.take(`address:${this.#address(request)}`, WRONG_CREDENTIAL, settings.limits.address);
+			if (answerTo(error).status === 401)
+				limits.take(bucketOf("address", this.#address(request.raw)), WRONG_CREDENTIAL, settings.limits.address);
 			throw error;
 		});
 		if (ambient) this.#demandOrigin(request, path, principal);
-		this.#take(path, "principal", `${principal.workspace}:${principal.id}`);
+		this.#take(path, "principal", holderOf(principal));
 		request.principal = principal;
 	}
 
@@ -258,7 +277,7 @@ export class Edge {
 
 	#take(path: string, scope: keyof HttpSettings["limits"], whose: string): void {
 		const { limits, settings } = this.#parts;
-		const seconds = limits.take(`${scope}:${whose}`, 1, settings.limits[scope]);
+		const seconds = limits.take(bucketOf(scope, whose), 1, settings.limits[scope]);
 		if (seconds > 0) this.#refuse(path, `${scope}-limit`, new HttpError(429, "Too many requests", Math.max(1, seconds)));
 	}
 
@@ -271,8 +290,8 @@ export class Edge {
 		throw error;
 	}
 
-	#address(request: FastifyRequest): string {
-		return networkOf(addressOf(request.raw, this.#parts.settings.trustProxy));
+	#address(request: IncomingMessage): string {
+		return networkOf(addressOf(request, this.#parts.settings.trustProxy));
 	}
 
 	#answer(error: unknown, request: FastifyRequest, reply: FastifyReply, endpoint: Endpoint | null): void {
@@ -293,4 +312,13 @@ export class Edge {
 		const body = failure(answer.error, request.method, pathOf(request.url));
 		reply.code(answer.status).send({ ...body, ...endpoint?.failureFields(body, request.body) });
 	}
+}
+
+/** Names of buckets. */
+function bucketOf(scope: keyof HttpSettings["limits"], whose: string): string {
+	return `${scope}:${whose}`;
+}
+
+function holderOf({ workspace, id }: Principal): string {
+	return `${workspace}:${id}`;
 }

@@ -7,12 +7,12 @@ import type { Edge } from "./edge.ts";
 import type { Endpoint } from "./endpoint.ts";
 
 /** Milliseconds for which a list is served without asking. Every change ends that at once; this is for what changes by itself. */
-const FRESH_MS = 1_000;
+export const LIST_FRESH_MS = 1_000;
 
 /** Milliseconds for which a list is served while it is read anew. */
 const STALE_MS = 2_000;
 
-const JSON_TYPE = "application/json; charset=utf-8";
+export const JSON_TYPE = "application/json; charset=utf-8";
 
 type Handler = (request: FastifyRequest, reply: FastifyReply) => unknown;
 
@@ -42,15 +42,18 @@ function listing(endpoint: Endpoint, cache: CacheService, edge: Edge): Handler {
 			edge.demandRoom(endpoint.path, 1);
 			return await endpoint.handle(call);
 		};
-		const { workspace, id } = call.principal;
-		// From its end, it can be taken apart in one way only, whatever workspaces and principals are called.
-		const key = `${workspace}:${encodeURIComponent(id)}:${endpoint.keptAs(call.query)}`;
-		cache.get(key, FRESH_MS, STALE_MS, load).then(
+		const key = keptList(call.principal, endpoint.keptAs(call.query));
+		cache.get(key, LIST_FRESH_MS, STALE_MS, load).then(
 			(kept) => sendKept(kept, request, reply),
 			// What is no error would be sent as an answer.
 			(error: unknown) => reply.send(error instanceof Error ? error : new Error("a list could not be read", { cause: error })),
 		);
 	};
+}
+
+/** The cache's name for a principal's list. From its end, it can be taken apart in one way only, whatever the others are called. */
+export function keptList({ workspace, id }: Principal, name: string): string {
+	return `${workspace}:${encodeURIComponent(id)}:${name}`;
 }
 
 /**

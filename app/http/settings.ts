@@ -69,6 +69,10 @@ export interface HttpObserver {
 	 */
 	readonly begin: ((request: IncomingMessage, route: string, next: () => void) => void) | null;
 	/**
+	 * Whether {@link begin} will trace the request: asked at most once, and then followed. Null where nobody traces.
+	 */
+	readonly isTraced: ((request: IncomingMessage) => boolean) | null;
+	/**
 	 * An answer has been sent.
 	 *
 	 * @param waited for what job workers did

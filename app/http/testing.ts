@@ -310,6 +310,13 @@ function identityService(): IdentityService {
 	};
 	return {
 		fromToken: async (token) => holder(token),
+		known(token) {
+			try {
+				return holder(token);
+			} catch {
+				return null;
+			}
+		},
 		async fromSession(sessionId) {
 			const principal = sessions.get(sessionId);
 			if (principal === undefined) throw refused();
@@ -389,6 +396,10 @@ function cacheService(): CacheService {
 			under.body.catch(() => {});
 			return entry.body;
 		},
+		atHand(key, freshMs) {
+			const entry = kept.get(key);
+			return entry !== undefined && Date.now() - entry.at < freshMs ? entry.body : null;
+		},
 		async invalidate(prefix) {
 			for (const cache of [kept, loading]) for (const key of cache.keys()) if (key.startsWith(prefix)) cache.delete(key);
 		},
@@ -453,6 +464,7 @@ export function recordingObserver(): Observed {
 	const faults: Observed["faults"] = [];
 	return {
 		begin: null,
+		isTraced: null,
 		answered: (_, route, status, seconds) => answers.push({ route, status, seconds }),
 		refused: (route, why) => refusals.push({ route, why }),
 		fault: (error, { route }) => faults.push({ error, route }),

@@ -30,6 +30,7 @@ export function httpObserver({ log, metrics, tracing }: Observing): HttpObserver
 	let answers = 0;
 	return {
 		begin: tracing === null ? null : (request, route, next) => tracing.begin(request, route, next),
+		isTraced: tracing?.isTraced ?? null,
 		answered(request, route, status, seconds, waited) {
 			const method = METHODS.has(request.method ?? "") ? (request.method as string) : "other";
 			metrics.http[waited ? "waits" : "duration"].observe({ route, method, status }, seconds);

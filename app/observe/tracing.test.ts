@@ -95,6 +95,16 @@ describe("traces", () => {
 		expect(await spans()).toEqual([]);
 	});
 
+	it("follow what was decided about a request before it began", async () => {
+		const { begin, answered, isTraced } = start(1);
+		const incoming = request();
+		expect(isTraced(incoming)).toBe(true);
+		begin(incoming, "/api/hive/agents", () => {});
+		answered(incoming, 200);
+		expect(await spans()).toHaveLength(1);
+		expect(start(0).isTraced(request())).toBe(false);
+	});
+
 	it("are begun here for the share that is asked for", async () => {
 		const { begin, answered } = start(1);
 		const incoming = request();

@@ -24,6 +24,8 @@ import type { Services } from "../ports.ts";
 export interface Tracing {
 	/** Begins a request: `next` runs at once, in the context of its span where it has one. */
 	begin(request: IncomingMessage, route: string, next: () => void): void;
+	/** Decides about a request that has not begun, for good where it is to be traced. */
+	isTraced(request: IncomingMessage): boolean;
 	answered(request: IncomingMessage, status: number): void;
 	/** A statement of PostgreSQL's begins; null where its request is not traced, else what to call at its end. */
 	statement(server: string, name: string): ((error: unknown) => void) | null;
@@ -55,10 +57,11 @@ export function startTracing(config: TracingConfig, version: string, workerId: s
 	const decide = decider(config.ratio);
 	const unpatch = traceRedis(tracer);
 	const spans = new WeakMap<IncomingMessage, Span>();
+	const decided = new WeakMap<IncomingMessage, Context>();
 
 	return {
 		begin(request, route, next) {
-			const parent = decide(request.headers.traceparent, request.headers);
+			const parent = decided.get(request) ?? decide(request.headers.traceparent, request.headers);
 			if (parent === null) return next();
 			const method = request.method ?? "GET";
 			const span = tracer.startSpan(
@@ -68,6 +71,11 @@ export function startTracing(config: TracingConfig, version: string, workerId: s
 			);
 			spans.set(request, span);
 			context.with(trace.setSpan(parent, span), next);
+		},
+		isTraced(request) {
+			const parent = decide(request.headers.traceparent, request.headers);
+			if (parent !== null) decided.set(request, parent);
+			return parent !== null;
 		},
 		answered(request, status) {
 			const span = spans.get(request);

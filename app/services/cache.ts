@@ -68,6 +68,7 @@ export function cacheService(parts: CacheParts, settings: CacheSettings): CacheS
 
 /** What is loaded or kept for a key. */
 interface Kept extends CachedBody {
+	readonly key: SharedKey;
 	/** Its place among loads and changes: a change with a later one makes it worthless. */
 	readonly order: number;
 	/** When its load began: `performance.now()`. */
@@ -116,12 +117,19 @@ class TwoLevelCache implements CacheService {
 	async get(key: string, freshMs: number, staleMs: number, load: () => Promise<unknown>): Promise<CachedBody> {
 		// A change that was announced before this request came in has arrived by the end of this turn of the event loop.
 		await this.#endOfTurn();
-		const request = { key: { name: key, groups: groupsOf(key) }, freshMs, staleMs, load };
-		const kept = this.#remembered(request);
-		if (kept === null) return await this.#fetch(request);
-		const stale = performance.now() - kept.at >= freshMs;
+		const kept = this.#remembered(key);
+		const age = kept === null ? 0 : performance.now() - kept.at;
+		if (kept === null || age >= freshMs + staleMs) return await this.#fetch({ key: sharedKey(key), freshMs, staleMs, load });
+		const stale = age >= freshMs;
 		this.#observe.cacheAnswered(stale ? "stale" : "memory");
-		if (stale) this.#refresh(request);
+		if (stale) this.#refresh({ key: kept.key, freshMs, staleMs, load });
+		return kept;
+	}
+
+	atHand(key: string, freshMs: number): CachedBody | null {
+		const kept = this.#remembered(key);
+		if (kept === null || performance.now() - kept.at >= freshMs) return null;
+		this.#observe.cacheAnswered("memory");
 		return kept;
 	}
 
@@ -164,11 +172,10 @@ class TwoLevelCache implements CacheService {
 		if (version !== null) void this.#shared.outdate(group, version);
 	}
 
-	/** What is in memory, while it may be answered. Without word from the others it may be outdated. */
-	#remembered({ key, freshMs, staleMs }: Request): Kept | null {
-		const kept = this.#memory.get(key.name);
-		if (kept === undefined || !this.#channels.connected || this.#changes.outdated(key, kept.order)) return null;
-		return performance.now() - kept.at < freshMs + staleMs ? kept : null;
+	/** What is in memory, however old. Without word from the others it may be outdated. */
+	#remembered(name: string): Kept | null {
+		const kept = this.#memory.get(name);
+		return kept === undefined || !this.#channels.connected || this.#changes.outdated(kept.key, kept.order) ? null : kept;
 	}
 
 	async #fetch(request: Request): Promise<CachedBody> {
@@ -212,7 +219,7 @@ class TwoLevelCache implements CacheService {
 
 	#found({ key, freshMs, staleMs }: Request, { body, etag, leftMs }: NonNullable<Look["found"]>, order: number): Kept {
 		this.#observe.cacheAnswered("redis");
-		const kept = { body, etag, order, at: performance.now() - Math.max(0, freshMs + staleMs - leftMs) };
+		const kept = { key, body, etag, order, at: performance.now() - Math.max(0, freshMs + staleMs - leftMs) };
 		this.#remember(key, kept);
 		return kept;
 	}
@@ -222,7 +229,7 @@ class TwoLevelCache implements CacheService {
 		let kept: Kept;
 		try {
 			const body = Buffer.from(JSON.stringify((await load()) ?? null));
-			kept = { body, etag: etagOf(body), order, at };
+			kept = { key, body, etag: etagOf(body), order, at };
 		} catch (error) {
 			if (look !== null) void this.#shared.release(key, look, token);
 			throw error;
@@ -286,6 +293,10 @@ class Changes {
 	outdated({ groups }: SharedKey, order: number): boolean {
 		return order < this.#floor || groups.some((group) => (this.#lastOf.get(group) ?? 0) > order);
 	}
+}
+
+function sharedKey(name: string): SharedKey {
+	return { name, groups: groupsOf(name) };
 }
 
 /** `a:b:c` belongs to `a`, to `a:b` and to itself. */

@@ -76,6 +76,13 @@ interface KnownToken {
 	readonly endsAt: number;
 }
 
+/** A token whose secret was the right one, as it was read. */
+interface Verified {
+	readonly token: KnownToken;
+	readonly record: TokenRecord;
+	readonly principal: Principal;
+}
+
 /** What a worker has read of a session. */
 interface KnownSession {
 	/** The token it was begun with; null where there is no such session. */
@@ -90,6 +97,8 @@ class Identity implements RunningIdentityService {
 	readonly #issuer: TokenService;
 	readonly #tokens = new Lookups<KnownToken>((credentialId) => this.#readToken(credentialId));
 	readonly #sessions = new Lookups<KnownSession>((hash) => this.#readSession(hash));
+	/** By their texts, so that a secret is hashed once for as long as it is known. */
+	readonly #verified = new LRUCache<string, Verified>({ max: most.known, ttl: ms.known });
 	/** Credentials that have ended of late. */
 	readonly #ended = new LRUCache<string, true>({ max: most.ended, ttl: ms.ended });
 	/** The token of each session that this worker has let in: what comes of it ends with the token. */
@@ -109,6 +118,12 @@ class Identity implements RunningIdentityService {
 
 	async fromToken(token: string): Promise<Principal> {
 		return principalOf(await this.#tokenOfText(token));
+	}
+
+	known(text: string): Principal | null {
+		const verified = this.#verified.get(text) ?? this.#verify(text);
+		if (verified === null || this.#tokens.known(verified.record.credentialId) !== verified.token) return null;
+		return this.#isGood(verified.record, verified.token.endsAt) ? verified.principal : null;
 	}
 
 	async fromSession(sessionId: string): Promise<Principal> {
@@ -169,6 +184,16 @@ class Identity implements RunningIdentityService {
 		const hash = hashOf(sessionId).toString("base64url");
 		await this.#parts.sessions.begin(hash, credentialId, longestMs);
 		return { sessionId, principal: await this.#fromSessionHash(hash), maxAgeSeconds: Math.floor(longestMs / 1_000) };
+	}
+
+	/** Null where the token has not been read of late, or is another. */
+	#verify(text: string): Verified | null {
+		const [, credentialId, secret] = TOKEN.exec(text) ?? [];
+		const token = credentialId === undefined ? undefined : this.#tokens.known(credentialId);
+		if (secret === undefined || !token?.record || !timingSafeEqual(hashOf(secret), token.record.hash)) return null;
+		const verified = { token, record: token.record, principal: principalOf(token.record) };
+		this.#verified.set(text, verified);
+		return verified;
 	}
 
 	/** @throws ServiceError UNAUTHENTICATED */
@@ -271,6 +296,11 @@ class Lookups<Value extends object> {
 
 	async get(key: string): Promise<Value> {
 		return this.#known.get(key) ?? (await (this.#reading.get(key) ?? this.#begin(key)));
+	}
+
+	/** What has been read of late. */
+	known(key: string): Value | undefined {
+		return this.#known.get(key);
 	}
 
 	/** Also what is being read. */

@@ -244,6 +244,7 @@ export function memoryServices(principals: readonly Principal[]): MemoryServices
 				if (principal === undefined) throw new ServiceError("UNAUTHENTICATED", "A valid credential is needed.");
 				return principal;
 			},
+			known: (token) => tokens.get(token) ?? null,
 			async fromSession(sessionId) {
 				check();
 				const principal = tokens.get(`token-${sessionId}`);
@@ -264,7 +265,7 @@ export function memoryServices(principals: readonly Principal[]): MemoryServices
 		},
 		history: { hive: absent },
 		terminals: { create: absent, attach: absent, list: async () => [] },
-		cache: { get: absent, invalidate: async () => {} },
+		cache: { get: absent, atHand: () => null, invalidate: async () => {} },
 		limits: { take: () => services.waitSeconds },
 		jobs: inMemoryJobs(),
 		tools: inMemoryTools(),

@@ -119,6 +119,23 @@ describe.skipIf(redisMissing)(`cache${redisMissing ? `: ${redisMissing}` : ""}`,
 		expect(from.loads).toBe(1);
 	});
 
+	it("has at hand what it answered with, while that is fresh and nobody has changed it", async () => {
+		const { load } = source(1);
+		const hand = () => a.service.atHand(key, 200);
+		expect(hand()).toBeNull();
+		const answer = await a.service.get(key, 200, 10_000, load);
+		const before = a.answered.memory;
+		expect([hand(), hand()]).toEqual([answer, answer]);
+		expect(hand()).toBe(answer);
+		expect(a.answered.memory - before).toBe(3);
+		await b.service.invalidate(key);
+		await until(() => hand() === null);
+		await a.service.get(key, 200, 10_000, load);
+		expect(hand()).not.toBeNull();
+		await sleep(210);
+		expect(hand()).toBeNull();
+	});
+
 	it("answers what is stale at once, and reads it anew behind that, on one worker", async () => {
 		const { state: from, load } = source("old");
 		await Promise.all([a.service.get(key, 50, 5_000, load), b.service.get(key, 50, 5_000, load)]);

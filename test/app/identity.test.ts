@@ -68,6 +68,22 @@ describe.skipIf(missing)(`identity${missing ? `: ${missing}` : ""}`, () => {
 	const rows = (text: string, values: readonly unknown[] = []) => rig.postgres.primary.query(text, values, rig.postgres.database);
 
 	describe("a token", () => {
+		it("is known without asking anybody once it was read, and no longer than that holds", async () => {
+			const { token, credentialId } = await a.service.issue(member);
+			const other = `${token.slice(0, -1)}${token.endsWith("A") ? "B" : "A"}`;
+			expect(b.service.known(token)).toBeNull();
+			const principal = await b.service.fromToken(token);
+			expect(b.service.known(token)).toEqual(principal);
+			expect([b.service.known(other), b.service.known(`${token}=`), b.service.known("")]).toEqual([null, null, null]);
+			await sleep(2_100);
+			expect(b.service.known(token)).toBeNull();
+			await b.service.fromToken(token);
+			expect(b.service.known(token)).toEqual(principal);
+			await a.service.revoke(credentialId);
+			await until(() => b.service.known(token) === null);
+			await expect(refusal(b.service.fromToken(token))).resolves.toBe(refused);
+		});
+
 		it("is good at once on every worker, and says whose it is", async () => {
 			for (let time = 0; time < 20; time += 1) {
 				const { token, credentialId } = await a.service.issue({ ...member, roles: ["member", "operator"] });

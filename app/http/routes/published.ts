@@ -8,15 +8,26 @@ import { iso, storedValue } from "../views.ts";
  * Milliseconds for which an entry is served without asking, and then while it is read anew. A change ends both at once; this is
  * for what expires by itself.
  */
-const FRESH_MS = 30_000;
+export const PUBLISHED_FRESH_MS = 30_000;
 const STALE_MS = 30_000;
+
+export const PUBLISHED_PATH = "/api/public/:workspace/*";
+
+/** A path in which every character stands for itself, and no slash in the key. */
+const PLAIN_PATH = /^\/api\/public\/([\w-]+)\/([\w-]+)$/;
+
+/** The cache's name for what is published at a path; null where the path has to be taken apart by the rules of URLs. */
+export function keptPublished(path: string): string | null {
+	const [, workspace, key] = PLAIN_PATH.exec(path) ?? [];
+	return workspace === undefined || key === undefined ? null : publishedKey(workspace, key);
+}
 
 /** What a workspace has stored for everybody: nobody is asked who he is, and the load balancer keeps it for a second. */
 export function publishedEndpoints({ cache, memory }: Services): Endpoint[] {
 	return [
 		endpoint({
 			method: "GET",
-			path: "/api/public/:workspace/*",
+			path: PUBLISHED_PATH,
 			kind: "public",
 			tag: "published",
 			summary:
@@ -25,7 +36,7 @@ export function publishedEndpoints({ cache, memory }: Services): Endpoint[] {
 			answer: PublishedEntry,
 			handle: async ({ params, request, reply }) => {
 				const { workspace, "*": key } = params;
-				const kept = await cache.get(publishedKey(workspace, key), FRESH_MS, STALE_MS, async () => {
+				const kept = await cache.get(publishedKey(workspace, key), PUBLISHED_FRESH_MS, STALE_MS, async () => {
 					const entry = await memory.published(workspace, key);
 					return entry && { workspace, key, value: storedValue(entry.value), updated_at: iso(entry.updatedAt) };
 				});
