@@ -59,31 +59,49 @@ export interface JobParts {
 /** A new job that waits for its transaction. */
 interface Asked {
 	readonly job: NewJob;
-	done(createdAt: number): void;
+	committed(at: number, seen: Promise<unknown>): void;
 	failed(error: unknown): void;
+}
+
+/** A job that is committed. */
+interface Committed {
+	readonly job: Job;
+	/** When its principal is sure to find it through any worker: before that nobody is told of it. */
+	readonly seen: Promise<unknown>;
 }
 
 export function jobService({ database, queue, redis, channels, onProblem }: JobParts): JobService {
 	const insert = gather<Asked>(perWorker, async (_, asked) => {
 		const principals = [...new Set(asked.map(({ job }) => job.principal))];
-		try {
-			const at = await database.write(principals, (client) => insertJobs(client, jobsOf(asked)));
-			for (const { done } of asked) done(at);
-		} catch (error) {
+		const jobs = asked.map(({ job }) => job);
+		const over = Promise.withResolvers<void>();
+		const seen: Promise<unknown> = database.write(
+			principals,
+			(client) => insertJobs(client, jobs),
+			(at) => {
+				for (const { committed } of asked) committed(at, seen);
+				over.resolve();
+			},
+		);
+		seen.catch((error: unknown) => {
 			for (const { failed } of asked) failed(error);
-		}
+			over.resolve();
+		});
+		await over.promise;
 	});
 	const figures = kept(ms.figures, () => database.readPrimary((client) => queueFigures(client, room.principal)));
 
 	const endedToday = kept(ms.counts, () => database.read(null, countEndedToday));
 
 	/** Commits it. Whether the queue takes it is of no matter: job workers look for what the queue has lost. */
-	async function commit(principal: Principal, request: JobRequest, id: string): Promise<Job> {
+	async function commit(principal: Principal, request: JobRequest, id: string): Promise<Committed> {
 		const job = newJob(principal, request, id);
 		await demandRoom(principal);
 		if (request.idempotencyKey === undefined) {
-			const createdAt = await new Promise<number>((done, failed) => insert("jobs", { job, done, failed }));
-			return fresh(job, request, createdAt);
+			return await new Promise<Committed>((done, failed) => {
+				const committed = (at: number, seen: Promise<unknown>) => done({ job: fresh(job, request, at), seen });
+				insert("jobs", { job, committed, failed });
+			});
 		}
 		const key = { workspace: principal.workspace, principal: principal.id, key: request.idempotencyKey, job: id, request: digestOf(job) };
 		const { same, found } = await database.write([principal.id], async (client) => {
@@ -92,7 +110,7 @@ export function jobService({ database, queue, redis, channels, onProblem }: JobP
 			return { ...taken, found: await findJob(client, principal.workspace, principal.id, taken.job) };
 		});
 		if (!same) throw new ServiceError("CONFLICT", "this idempotency key stands for another request");
-		return jobOf(demandJob(found));
+		return { job: jobOf(demandJob(found)), seen: Promise.resolve() };
 	}
 
 	async function demandRoom(principal: Principal): Promise<void> {
@@ -134,8 +152,8 @@ export function jobService({ database, queue, redis, channels, onProblem }: JobP
 	return {
 		async submit(principal, request) {
 			const id = uuidv7();
-			const job = await commit(principal, request, id);
-			if (job.id === id) await enqueue(deliveryOf(job));
+			const { job, seen } = await commit(principal, request, id);
+			await Promise.all([seen, job.id === id ? enqueue(deliveryOf(job)) : null]);
 			return job;
 		},
 
@@ -144,12 +162,12 @@ export function jobService({ database, queue, redis, channels, onProblem }: JobP
 			let ears = listen(channels, id, listener);
 			const giveUp = deadline(patience, signal);
 			try {
-				const job = await commit(principal, request, id);
-				begun?.(job);
+				const { job, seen } = await commit(principal, request, id);
 				if (job.id === id) {
 					await ears.ready(ms.hearing);
-					await enqueue(deliveryOf(job));
+					await Promise.all([seen.then(() => begun?.(job)), enqueue(deliveryOf(job))]);
 				} else {
+					begun?.(job);
 					ears.stop();
 					ears = listen(channels, job.id, listener);
 				}
@@ -291,10 +309,6 @@ function digestOf(job: NewJob): Buffer {
 	return createHash("sha256")
 		.update(JSON.stringify([job.tool, job.arguments, job.priority]))
 		.digest();
-}
-
-function jobsOf(asked: readonly Asked[]): NewJob[] {
-	return asked.map(({ job }) => job);
 }
 
 /** A job that nobody has begun. */

@@ -81,8 +81,9 @@ export interface Database {
 	 * see it through any worker.
 	 * @param principals nobody where nobody will look for it at once
 	 * @param work runs again after a deadlock, so it must change nothing but the database
+	 * @param onCommitted told before the position is kept; must not throw
 	 */
-	write<T>(principals: readonly string[], work: (client: Queryable) => Promise<T>): Promise<T>;
+	write<T>(principals: readonly string[], work: (client: Queryable) => Promise<T>, onCommitted?: (result: T) => void): Promise<T>;
 	/**
 	 * On a replica that has replayed what this principal wrote, else on the primary (counted). A dead or lagging replica
 	 * costs no error. Each statement sees the database at its own time.
@@ -170,9 +171,10 @@ class RoutingDatabase implements Database {
 		return { primary: this.#primary.figures, replicas: this.#replicas.map((replica) => replica.figures) };
 	}
 
-	async write<T>(principals: readonly string[], work: (client: Queryable) => Promise<T>): Promise<T> {
+	async write<T>(principals: readonly string[], work: (client: Queryable) => Promise<T>, onCommitted?: (result: T) => void): Promise<T> {
 		const keep = principals.length > 0 && this.#replicas.length > 0;
 		const { result, lsn } = await trying(attempts.write, "conflict", () => this.#transaction("begin", work, keep));
+		onCommitted?.(result);
 		if (keep) await Promise.all(principals.map((principalId) => this.#keep(principalId, lsn)));
 		return result;
 	}

@@ -35,6 +35,9 @@ export class ServerPool {
 			port: address.port,
 			database: settings.database,
 			application_name: settings.applicationName,
+			// Every statement is prepared, and none is better planned for its values. With values it is planned anew each time
+			// where tables are partitioned, which takes longer than most take to run.
+			options: "-c plan_cache_mode=force_generic_plan",
 			max: kind === "primary" ? settings.pool.primary : settings.pool.replica,
 			connectionTimeoutMillis: kind === "primary" ? settings.timeoutsMs.connect : Math.min(settings.timeoutsMs.connect, REPLICA_CONNECT),
 			statement_timeout: settings.timeoutsMs.statement,
