@@ -29,7 +29,7 @@ export default defineConfig({
 			},
 			{ extends: true, test: { name: "haproxy", include: ["test/haproxy/**/*.test.ts"], ...daemons } },
 			{ extends: true, test: { name: "cluster", include: ["test/cluster/**/*.test.ts"], ...daemons } },
-			{ extends: true, test: { name: "app", include: ["test/app/**/*.test.ts"], ...daemons } },
+			{ extends: true, test: { name: "app", include: ["test/app/**/*.test.ts"], ...daemons, fileParallelism: true } },
 			{
 				extends: true,
 				test: { name: "local", include: ["test/local/**/*.test.ts"], ...daemons, testTimeout: 180_000, hookTimeout: 240_000 },
