@@ -5,28 +5,64 @@ import { ServiceError, type Services } from "../../ports.ts";
 import { ownerOf } from "../gate.ts";
 import type { SocketObserver, SocketSettings } from "../settings.ts";
 import { entityRoom, type RoomKind, workspaceRoom } from "./rooms.ts";
-import { hearTerminals, terminalEventNames } from "./terminals.ts";
-import { hearTools, toolEventNames } from "./tools.ts";
+import { SocketTerminals, terminalEvents } from "./terminals.ts";
+import { SocketTools, toolEvents } from "./tools.ts";
 
-/** Who sent an event, and what it may reach. */
-export interface Caller {
-	readonly socket: Socket;
-	readonly principal: Principal;
+/** What events reach. */
+export interface Reach {
 	readonly services: Services;
 	readonly settings: SocketSettings;
 	readonly observe: SocketObserver;
 }
 
-/** Hears every event of the contract from a socket that has come in. What fails is answered with `error {message, error, timestamp}`. */
-export function listen(caller: Caller): void {
-	hearTerminals(caller);
-	hearTools(caller);
-	for (const [name, { schema, handle }] of Object.entries(events)) {
-		caller.socket.on(name, (payload: unknown) => {
-			const read = schema.safeParse(payload ?? {});
-			if (read.success) run(caller, name, () => handle(caller, read.data));
-			else answerError(caller, name, read.error.issues.map(({ path, message }) => `${path.join(".") || "payload"}: ${message}`).join("; "));
-		});
+/**
+ * Who sends events: a socket that has come in. There are thousands that never say anything, so what it needs for its
+ * terminals and its executions is made when it asks for the first of them.
+ */
+export class Caller {
+	readonly socket: Socket;
+	readonly principal: Principal;
+	readonly #reach: Reach;
+	#terminals: SocketTerminals | null = null;
+	#tools: SocketTools | null = null;
+
+	constructor(socket: Socket, principal: Principal, reach: Reach) {
+		this.socket = socket;
+		this.principal = principal;
+		this.#reach = reach;
+	}
+
+	get services(): Services {
+		return this.#reach.services;
+	}
+
+	get settings(): SocketSettings {
+		return this.#reach.settings;
+	}
+
+	get observe(): SocketObserver {
+		return this.#reach.observe;
+	}
+
+	get terminals(): SocketTerminals {
+		this.#terminals ??= new SocketTerminals(this);
+		return this.#terminals;
+	}
+
+	get tools(): SocketTools {
+		this.#tools ??= new SocketTools(this);
+		return this.#tools;
+	}
+
+	/** An event of the contract. What fails is answered with `error {message, error, timestamp}`; others are nobody's business. */
+	hear(name: string, payload: unknown): void {
+		handlers.get(name)?.(this, payload);
+	}
+
+	/** The socket is gone. */
+	leave(): void {
+		this.#terminals?.leave();
+		this.#tools?.leave();
 	}
 }
 
@@ -135,8 +171,26 @@ const events: Record<string, Event> = {
 	"action:run-mastra-workflow": event(anything, notHere),
 };
 
+type Handler = (caller: Caller, payload: unknown) => void;
+
+const handlers: ReadonlyMap<string, Handler> = new Map<string, Handler>([
+	...Object.entries(events).map(([name, { schema, handle }]): [string, Handler] => [
+		name,
+		(caller, payload) => {
+			const read = schema.safeParse(payload ?? {});
+			if (read.success) run(caller, name, () => handle(caller, read.data));
+			else answerError(caller, name, read.error.issues.map(({ path, message }) => `${path.join(".") || "payload"}: ${message}`).join("; "));
+		},
+	]),
+	...Object.entries(terminalEvents).map(([name, handle]): [string, Handler] => [
+		name,
+		(caller, payload) => handle(caller.terminals, payload),
+	]),
+	...Object.entries(toolEvents).map(([name, handle]): [string, Handler] => [name, (caller, payload) => handle(caller.tools, payload)]),
+]);
+
 /** All that a client may send. */
-export const eventNames: readonly string[] = [...Object.keys(events), ...terminalEventNames, ...toolEventNames];
+export const eventNames: readonly string[] = [...handlers.keys()];
 
 const NOT_HERE = "Not part of this build.";
 

@@ -12,7 +12,7 @@ import { isRefusal, ownerOf } from "../gate.ts";
 import type { SyncContext } from "../sync/server.ts";
 import { type Entry, isEngineSession, letIn, pathOf, refuseRequest } from "../upgrade.ts";
 import { type ClusterAdapter, clusterAdapter } from "./adapter.ts";
-import { listen, stamp } from "./events.ts";
+import { Caller, type Reach, stamp } from "./events.ts";
 import { Rooms, workspaceRoom } from "./rooms.ts";
 
 /** What Engine.IO gives an HTTP server, and what it knows of a connection. */
@@ -41,8 +41,10 @@ export class SocketIoServer {
 	readonly #heartbeat: NodeJS.Timeout;
 	/** Those who were let in, until there is a connection for them; and then those behind a connection. */
 	readonly #entries = new WeakMap<IncomingMessage, Entry>();
-	readonly #behind = new WeakMap<Connection, Entry>();
-	readonly #endCodes = new WeakMap<Connection, number>();
+	readonly #behind = new WeakMap<Connection, Behind>();
+	readonly #members = new WeakMap<Socket, Member>();
+	/** For all connections and sockets: there are thousands, and a function of each one's own would be most of what they take up. */
+	readonly #ears: Ears;
 	readonly #rooms: Rooms;
 	/** What recovered sessions have missed, by their data, until it is clear that they may have it. */
 	readonly #missed: WeakMap<object, unknown[][]>;
@@ -70,6 +72,7 @@ export class SocketIoServer {
 		const { stickyKey, address, port } = settings.worker;
 		const prefix = stickyCookie(stickyKey, address, port) + ENGINE_SESSION_SEPARATOR;
 		this.#engine.generateId = () => prefix + randomBytes(18).toString("base64url");
+		this.#ears = this.#makeEars();
 		this.#engine.on("connection", (connection) => this.#connected(connection));
 		this.#missed = holdMissedPackets(this.#io.sockets);
 		this.#io.use((socket, next) => {
@@ -121,7 +124,7 @@ export class SocketIoServer {
 				socket.emit("server:draining", { afterMs: Math.floor(Math.random() * RECONNECT_SPREAD_MS), timestamp: stamp() });
 			}
 			// Not `disconnect`: after that a client does not come again by itself.
-			this.#endCodes.set(connection, 1012);
+			this.#endBy(connection, 1012);
 			connection.close();
 		});
 	}
@@ -158,52 +161,78 @@ export class SocketIoServer {
 	}
 
 	#connected(connection: Connection): void {
-		const { gate, observe, settings } = this.#context;
+		const { observe } = this.#context;
 		const entry = this.#entries.get(connection.request);
 		if (entry === undefined) {
 			connection.close();
 			return;
 		}
 		this.#entries.delete(connection.request);
-		this.#behind.set(connection, entry);
+		this.#behind.set(connection, { entry, second: 0, messages: 0, waiting: 0, endCode: 0 });
 		observe.opened("socket-io");
-		let second = 0;
-		let messages = 0;
-		connection.on("packet", () => {
-			const now = Math.floor(Date.now() / 1_000);
-			messages = second === now ? messages + 1 : 1;
-			second = now;
-			if (messages <= settings.limits.messagesPerSecond || connection.readyState !== "open") return;
-			this.#endCodes.set(connection, 1008);
-			connection.close(true);
-		});
-		this.#boundWaiting(connection);
-		connection.once("close", () => {
-			gate.leave(entry.place);
-			observe.closed("socket-io", this.#endCodes.get(connection) ?? 0);
-		});
+		connection.on("packet", this.#ears.packet);
+		connection.on("packetCreate", this.#ears.packetCreate);
+		connection.on("flush", this.#ears.flush);
+		connection.once("close", this.#ears.close);
 	}
 
-	/** Who does not read is let go of, and finds a snapshot when it comes again. A single packet may be as large as it is. */
-	#boundWaiting(connection: Connection): void {
-		const { bufferedBytes } = this.#context.settings.limits;
-		let waiting = 0;
-		connection.on("packetCreate", ({ data }: { readonly data?: string | Buffer }) => {
-			if (waiting > bufferedBytes && connection.readyState === "open") {
-				this.#endCodes.set(connection, 1013);
-				connection.close(true);
-			}
-			waiting += data?.length ?? 0;
-		});
-		// Handed to the transport, which takes the next ones when these are written.
-		connection.on("flush", () => {
-			waiting = 0;
-		});
+	#makeEars(): Ears {
+		const { gate, observe, credentials, settings } = this.#context;
+		const { messagesPerSecond, bufferedBytes } = settings.limits;
+		const [behind, members] = [this.#behind, this.#members];
+		const rooms = () => this.#rooms;
+		const cut = (connection: Connection, code: number) => {
+			this.#endBy(connection, code);
+			connection.close(true);
+		};
+		return {
+			packet(this: Connection) {
+				const own = behind.get(this);
+				if (own === undefined) return;
+				const now = Math.floor(Date.now() / 1_000);
+				own.messages = own.second === now ? own.messages + 1 : 1;
+				own.second = now;
+				if (own.messages > messagesPerSecond && this.readyState === "open") cut(this, 1008);
+			},
+			/** Who does not read is let go of, and finds a snapshot when it comes again. A single packet may be as large as it is. */
+			packetCreate(this: Connection, { data }: { readonly data?: string | Buffer }) {
+				const own = behind.get(this);
+				if (own === undefined) return;
+				if (own.waiting > bufferedBytes && this.readyState === "open") cut(this, 1013);
+				own.waiting += data?.length ?? 0;
+			},
+			/** Handed to the transport, which takes the next ones when these are written. */
+			flush(this: Connection) {
+				const own = behind.get(this);
+				if (own !== undefined) own.waiting = 0;
+			},
+			close(this: Connection) {
+				const own = behind.get(this);
+				if (own === undefined) return;
+				gate.leave(own.entry.place);
+				observe.closed("socket-io", own.endCode);
+			},
+			event(this: Socket, name: string, payload: unknown) {
+				members.get(this)?.hear(name, payload);
+			},
+			disconnect(this: Socket) {
+				const member = members.get(this);
+				if (member === undefined) return;
+				member.leave();
+				credentials.unwatch(member);
+				rooms().leave(member.principal.workspace);
+			},
+		};
+	}
+
+	#endBy(connection: Connection, code: number): void {
+		const own = this.#behind.get(connection);
+		if (own !== undefined) own.endCode = code;
 	}
 
 	async #authenticate(socket: Socket): Promise<void> {
 		const { gate, credentials } = this.#context;
-		const entry = this.#behind.get(socket.conn);
+		const entry = this.#behind.get(socket.conn)?.entry;
 		if (entry === undefined) throw unauthenticated();
 		const { token } = socket.handshake.auth;
 		const principal = typeof token === "string" ? await credentials.ofToken(token) : entry.principal;
@@ -226,25 +255,19 @@ export class SocketIoServer {
 	}
 
 	#open(socket: Socket): void {
-		const { credentials, services, settings, observe } = this.#context;
+		const { credentials, settings } = this.#context;
 		const { principal } = socket.data as SocketData;
-		const cut = () => {
-			this.#endCodes.set(socket.conn, 1008);
-			socket.disconnect(true);
-		};
-		const live = { principal, cut };
+		const member = new Member(socket, principal, this.#context, this.#behind.get(socket.conn) ?? null);
 		const cameBack = socket.recovered || typeof socket.handshake.auth.pid === "string";
-		credentials.watch(live);
+		this.#members.set(socket, member);
+		credentials.watch(member);
 		const followed = this.#rooms.enter(principal);
-		socket.on("disconnect", () => {
-			credentials.unwatch(live);
-			this.#rooms.leave(principal.workspace);
-		});
+		socket.on("disconnect", this.#ears.disconnect);
+		socket.onAny(this.#ears.event);
 		void socket.join(workspaceRoom(principal.workspace));
 		// Not needed any more, and there are thousands of them.
 		Object.assign(socket.conn, { request: null });
-		socket.handshake.auth = {};
-		listen({ socket, principal, services, settings, observe });
+		Object.assign(socket.handshake, { auth: {}, headers: {}, query: {} });
 		socket.emit("connected", { socketId: socket.id, timestamp: stamp(), server: "agentic-flow", version: settings.version });
 		for (const packet of this.#missed.get(socket.data) ?? []) socket.emit(...(packet as [string, ...unknown[]]));
 		// Not before what comes next is sent: between the two something would be missing.
@@ -260,6 +283,43 @@ export class SocketIoServer {
 			(error: unknown) => observe.fault("socket-io snapshot", error),
 		);
 	}
+}
+
+/** Who is behind a connection, and what is counted of it. */
+interface Behind {
+	readonly entry: Entry;
+	/** The second of its last message, and its messages in it. */
+	second: number;
+	messages: number;
+	/** Bytes that wait to be written. */
+	waiting: number;
+	/** The close code that the server gave; 0 while it has given none. */
+	endCode: number;
+}
+
+/** A socket that has come in, for as long as its credential is good. */
+class Member extends Caller {
+	readonly #behind: Behind | null;
+
+	constructor(socket: Socket, principal: Principal, reach: Reach, behind: Behind | null) {
+		super(socket, principal, reach);
+		this.#behind = behind;
+	}
+
+	cut(): void {
+		if (this.#behind !== null) this.#behind.endCode = 1008;
+		this.socket.disconnect(true);
+	}
+}
+
+/** Called on the connection or the socket that something happens to. */
+interface Ears {
+	packet(this: Connection): void;
+	packetCreate(this: Connection, packet: { readonly data?: string | Buffer }): void;
+	flush(this: Connection): void;
+	close(this: Connection): void;
+	event(this: Socket, name: string, payload: unknown): void;
+	disconnect(this: Socket): void;
 }
 
 /**

@@ -15,26 +15,6 @@ export interface TerminalCaller {
 	readonly observe: Pick<SocketObserver, "fault">;
 }
 
-/** Hears the events of terminals from a socket that has come in. What fails is answered with `terminal:error {sessionId, error}`. */
-export function hearTerminals(caller: TerminalCaller): void {
-	const terminals = new SocketTerminals(caller);
-	for (const [name, { schema, handle }] of Object.entries(events)) {
-		caller.socket.on(name, (payload: unknown) => {
-			const read = schema.safeParse(payload ?? {});
-			if (!read.success) {
-				terminals.refuse(null, read.error.issues.map(({ path, message }) => `${path.join(".") || "payload"}: ${message}`).join("; "));
-				return;
-			}
-			const { sessionId = null } = read.data as { readonly sessionId?: string | null };
-			new Promise<void>((resolve) => resolve(handle(terminals, read.data))).catch((error: unknown) => {
-				if (!(error instanceof ServiceError)) caller.observe.fault(`socket-io ${name}`, error);
-				terminals.refuse(sessionId, error instanceof ServiceError ? error.message : "Internal error.");
-			});
-		});
-	}
-	caller.socket.on("disconnect", () => terminals.leave());
-}
-
 interface Event {
 	readonly schema: z.ZodType;
 	handle(terminals: SocketTerminals, payload: unknown): void | Promise<void>;
@@ -90,14 +70,23 @@ const events: Record<string, Event> = {
 	"terminal:close": event(z.object({ sessionId }), (terminals, { sessionId }) => terminals.end(sessionId)),
 };
 
-/** All that a client may send of these. */
-export const terminalEventNames: readonly string[] = Object.keys(events);
+/** What a client may send about terminals. */
+export const terminalEvents: Readonly<Record<string, (terminals: SocketTerminals, payload: unknown) => void>> = Object.fromEntries(
+	Object.entries(events).map(([name, { schema, handle }]) => [
+		name,
+		(terminals: SocketTerminals, payload: unknown) => {
+			const read = schema.safeParse(payload ?? {});
+			if (read.success) terminals.run(name, read.data, handle);
+			else terminals.refuse(null, read.error.issues.map(({ path, message }) => `${path.join(".") || "payload"}: ${message}`).join("; "));
+		},
+	]),
+);
 
 /**
  * The terminals that one socket is connected to. What is not among them does not exist for it: input to it is dropped, as the
  * original does, and says nothing of what others have.
  */
-class SocketTerminals {
+export class SocketTerminals {
 	readonly #caller: TerminalCaller;
 	readonly #open = new Map<string, Terminal>();
 	readonly #written: (callback: () => void) => void;
@@ -153,6 +142,15 @@ class SocketTerminals {
 
 	async end(sessionId: string): Promise<void> {
 		await this.#open.get(sessionId)?.end();
+	}
+
+	/** What fails is answered with `terminal:error {sessionId, error}`. */
+	run(name: string, payload: unknown, handle: Event["handle"]): void {
+		const { sessionId = null } = payload as { readonly sessionId?: string | null };
+		new Promise<void>((resolve) => resolve(handle(this, payload))).catch((error: unknown) => {
+			if (!(error instanceof ServiceError)) this.#caller.observe.fault(`socket-io ${name}`, error);
+			this.refuse(sessionId, error instanceof ServiceError ? error.message : "Internal error.");
+		});
 	}
 
 	refuse(sessionId: string | null, error: string): void {

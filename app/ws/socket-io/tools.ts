@@ -31,40 +31,54 @@ const Execute = z.object({
 
 const Cancel = z.object({ executionId });
 
-export const toolEventNames: readonly string[] = ["mcp:tools:discover", "mcp:tool:execute", "mcp:tool:cancel"];
-
 interface Execution {
 	jobId: string | null;
 	cancelled: boolean;
 }
 
-/** Hears the events about tools from a socket that has come in. */
-export function hearTools(caller: ToolCaller): void {
-	const { socket, principal, services } = caller;
-	const running = new Map<string, Execution>();
-	const gone = new AbortController();
-	socket.on("disconnect", () => gone.abort());
+/** The executions of one socket. */
+export class SocketTools {
+	readonly #caller: ToolCaller;
+	readonly #running = new Map<string, Execution>();
+	readonly #gone = new AbortController();
 
-	socket.on("mcp:tools:discover", () => {
+	constructor(caller: ToolCaller) {
+		this.#caller = caller;
+	}
+
+	discover(): void {
+		const { socket, principal, services } = this.#caller;
 		const tools = services.tools
 			.list(principal)
 			.map(({ name, description, inputSchema, category }) => ({ name, description, parameters: inputSchema, category }));
 		socket.emit("mcp:tools:list", { tools, timestamp: stamp() });
-	});
+	}
 
-	socket.on("mcp:tool:execute", (payload: unknown) => {
+	execute(payload: unknown): void {
 		const read = Execute.safeParse(payload ?? {});
-		if (read.success) void execute(caller, read.data, running, gone.signal);
-		else respond(caller, named(payload), performance.now(), { error: z.prettifyError(read.error), code: "INVALID" });
-	});
+		if (read.success) void execute(this.#caller, read.data, this.#running, this.#gone.signal);
+		else respond(this.#caller, named(payload), performance.now(), { error: z.prettifyError(read.error), code: "INVALID" });
+	}
 
-	socket.on("mcp:tool:cancel", (payload: unknown) => {
+	cancel(payload: unknown): void {
 		const id = named(payload);
-		const execution = running.get(id ?? "");
-		if (execution !== undefined) cancel(caller, execution);
-		else respond(caller, id, performance.now(), { error: "There is no such execution under way.", code: "NOT_FOUND" });
-	});
+		const execution = this.#running.get(id ?? "");
+		if (execution !== undefined) cancel(this.#caller, execution);
+		else respond(this.#caller, id, performance.now(), { error: "There is no such execution under way.", code: "NOT_FOUND" });
+	}
+
+	/** The socket is gone: nobody waits any more. */
+	leave(): void {
+		this.#gone.abort();
+	}
 }
+
+/** What a client may send about tools. */
+export const toolEvents: Readonly<Record<string, (tools: SocketTools, payload: unknown) => void>> = {
+	"mcp:tools:discover": (tools) => tools.discover(),
+	"mcp:tool:execute": (tools, payload) => tools.execute(payload),
+	"mcp:tool:cancel": (tools, payload) => tools.cancel(payload),
+};
 
 async function execute(
 	caller: ToolCaller,
