@@ -10,7 +10,7 @@ import { reloadNodes } from "./reload.ts";
 import type { Secrets } from "./secrets.ts";
 import { serverCommand } from "./services/server.ts";
 import type { Command } from "./services/service.ts";
-import type { LocalSettings } from "./settings.ts";
+import { type LocalSettings, shown } from "./settings.ts";
 import { removeState, writeState } from "./state.ts";
 import { type ServiceStatus, Supervisor, type Told } from "./supervisor.ts";
 import { type Ingredients, type Machine, type Topology, topologyOf } from "./topology.ts";
@@ -192,7 +192,7 @@ export class LocalCluster {
 		const sum = (fact: string) => balancers.reduce((all, { facts }) => all + (Number(facts[fact]) || 0), 0);
 		return {
 			stack: this.order.stack,
-			settings: this.#settings,
+			settings: shown(this.#settings),
 			services,
 			urls: this.urls,
 			absent: this.#topology.absent,

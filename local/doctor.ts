@@ -45,6 +45,7 @@ export async function diagnose(
 	const findings = [
 		platform(),
 		...programFindings(programs, openssl),
+		...forwardingFindings(programs, settings),
 		...(user === null
 			? [bad("user postgres", "is missing, and PostgreSQL refuses to run as root", "apt-get install postgresql makes it")]
 			: []),
@@ -53,13 +54,13 @@ export async function diagnose(
 		diskFinding(layout),
 		...(isUp ? [] : await portFindings(config, settings, ports)),
 	];
-	const { haproxy, redis, postgres, prometheus, alertmanager } = programs;
+	const { haproxy, redis, postgres, prometheus, alertmanager, rsyslog } = programs;
 	if (findings.some(({ is }) => is === "bad") || !haproxy || !redis || !postgres || !openssl || user === null)
 		return { findings, machine: null };
 	return {
 		findings,
 		machine: {
-			programs: { haproxy, redis, postgres, prometheus, alertmanager },
+			programs: { haproxy, redis, postgres, prometheus, alertmanager, rsyslog },
 			openFiles: openFiles(),
 			postgresUser: user,
 			firstShellUid: firstShellUid(),
@@ -104,6 +105,19 @@ function programFindings({ haproxy, redis, postgres, prometheus, alertmanager }:
 		openssl === null ? bad("openssl", "is not installed", "apt-get install openssl") : good("openssl", openssl),
 		wanted("Prometheus", prometheus, "prometheus"),
 		wanted("Alertmanager", alertmanager, "prometheus-alertmanager"),
+	];
+}
+
+/** Only where it is asked for. */
+function forwardingFindings({ prometheus, rsyslog }: Programs, settings: LocalSettings): Finding[] {
+	const missing = "is not installed, or not its part for Elasticsearch, and --logs needs it";
+	return [
+		...(settings.logs === null
+			? []
+			: [rsyslog === null ? bad("rsyslog", missing, "apt-get install rsyslog rsyslog-elasticsearch") : good("rsyslog", rsyslog)]),
+		...(settings.grafana !== null && prometheus === null
+			? [bad("--grafana", "there is no Prometheus to draw from", "apt-get install prometheus")]
+			: []),
 	];
 }
 

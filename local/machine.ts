@@ -1,6 +1,6 @@
 /** What this machine has: looked up once, before anything is planned. */
 import { execFileSync, spawnSync } from "node:child_process";
-import { accessSync, constants, existsSync, readdirSync, readFileSync } from "node:fs";
+import { accessSync, constants, existsSync, globSync, readdirSync, readFileSync } from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import type { User } from "./services/service.ts";
@@ -34,6 +34,12 @@ export function findPostgres(): string | null {
 	);
 }
 
+/** rsyslogd, where its part for Elasticsearch is there as well. */
+function findRsyslog(): string | null {
+	const modules = ["/usr/lib64/rsyslog", "/usr/lib/rsyslog", ...globSync("/usr/lib/*/rsyslog")];
+	return modules.some((folder) => existsSync(path.join(folder, "omelasticsearch.so"))) ? which("rsyslogd") : null;
+}
+
 /** Null for each program that is missing. */
 export type Programs = { readonly [P in keyof Machine["programs"]]: string | null };
 
@@ -44,6 +50,7 @@ export function findPrograms(): Programs {
 		postgres: findPostgres(),
 		prometheus: which("prometheus"),
 		alertmanager: which("prometheus-alertmanager") ?? which("alertmanager"),
+		rsyslog: findRsyslog(),
 	};
 }
 

@@ -92,12 +92,14 @@ export function layout(folder: string) {
 		terminalHomes: (node: number) => at("terminals", `${node}`),
 		prometheus: at("prometheus"),
 		alertmanager: at("alertmanager"),
+		rsyslog: at("rsyslog"),
 		/** What `down --volumes` deletes. */
 		data: [
 			at("postgres"),
 			at("redis"),
 			at("prometheus"),
 			at("alertmanager"),
+			at("rsyslog"),
 			at("token.json"),
 			at("secrets"),
 			at("nodes"),

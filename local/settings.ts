@@ -25,6 +25,8 @@ const environment = z
 		Object.fromEntries(text.split(",").map((pair) => [pair.slice(0, pair.indexOf("=")), pair.slice(pair.indexOf("=") + 1)])),
 	);
 
+const address = z.url({ protocol: /^https?$/, error: "an http(s) URL" });
+
 const shape = {
 	/** Nodes: a PM2 daemon each, with an address of its own. */
 	nodes: whole(1, MOST_NODES).default(3),
@@ -41,10 +43,11 @@ const shape = {
 	/** Gives them terminals as well. */
 	allowShell: z.boolean().default(false),
 	/** Base URL of an OTLP/HTTP receiver, such as Jaeger's; null for no traces. */
-	traces: z
-		.url({ protocol: /^https?$/, error: "an http(s) URL" })
-		.nullable()
-		.default(null),
+	traces: address.nullable().default(null),
+	/** URL of an Elasticsearch that all logs go to, with its user where it has users; null for none. */
+	logs: address.nullable().default(null),
+	/** URL of a Grafana that is to draw from this Prometheus, with a user that may change data sources; null for none. */
+	grafana: address.nullable().default(null),
 	/** More of the workers' environment. */
 	env: z.union([environment, z.record(z.string(), z.string())]).default({}),
 } as const;
@@ -66,6 +69,20 @@ export function jobWorkersOf({ jobWorkers }: LocalSettings, { jobs }: StackConfi
 /** WebSockets to make room for: as told, else what the stack has. */
 export function socketsOf({ sockets }: LocalSettings, { loadBalancer }: StackConfig): number {
 	return sockets ?? loadBalancer.webSockets;
+}
+
+/** What may be shown of a URL. */
+export function withoutUser(text: string): string {
+	const url = new URL(text);
+	url.username = "";
+	url.password = "";
+	return url.href;
+}
+
+/** Settings without the passwords in them. */
+export function shown(settings: LocalSettings): LocalSettings {
+	const { logs, grafana } = settings;
+	return { ...settings, logs: logs && withoutUser(logs), grafana: grafana && withoutUser(grafana) };
 }
 
 /** Settings as they were given, and what is wrong with them. */
@@ -94,6 +111,8 @@ function allowedFor(setting: string): string | undefined {
 		port: "a port from 1024 to 50000",
 		sockets: "a whole number from 100 to 200000",
 		traces: "the URL of an OTLP/HTTP receiver, such as http://127.0.0.1:4318",
+		logs: "the URL of an Elasticsearch, such as http://127.0.0.1:9200",
+		grafana: "the URL of a Grafana, such as http://admin:password@127.0.0.1:3000",
 		env: "NAME=VALUE, several separated by commas",
 	}[setting];
 }

@@ -3,7 +3,7 @@ import { loadStack } from "../stacks/load.ts";
 import { layout, nodeAddress, portsFrom } from "./place.ts";
 import { secretFilesOf } from "./secrets.ts";
 import { haproxyProcesses } from "./services/haproxy.ts";
-import { type LocalSettings, readSettings } from "./settings.ts";
+import { type LocalSettings, readSettings, shown } from "./settings.ts";
 import { type Ingredients, topologyOf } from "./topology.ts";
 
 const secrets = {
@@ -24,6 +24,7 @@ function ingredients(given: Record<string, unknown> = {}, machine: Partial<Ingre
 		postgres: "/pg",
 		prometheus: "/bin/prometheus",
 		alertmanager: "/bin/am",
+		rsyslog: "/bin/rsyslogd",
 	};
 	return {
 		config: loadStack("dev", { root: `${import.meta.dirname}/..` }),
@@ -203,6 +204,21 @@ describe("the topology", () => {
 		const { services, absent } = plan({ traces: "http://127.0.0.1:4318" }, { programs });
 		expect(services.map(({ role }) => role)).not.toContain("prometheus");
 		expect(absent.map(({ name }) => name)).toEqual(["Prometheus", "Elasticsearch", "Grafana"]);
+	});
+
+	it("sends logs to an Elasticsearch and makes a Grafana draw from its Prometheus, and shows nobody their passwords", () => {
+		const topology = plan({ logs: "https://shipper:s%22cret@logs.example.com", grafana: "http://admin:hidden@127.0.0.1:3000/g" });
+		expect(topology.absent.map(({ name }) => name)).toEqual(["Jaeger"]);
+		const first = topology.services[0];
+		expect(first).toMatchObject({ name: "rsyslog", role: "logs", command: { program: "/bin/rsyslogd" } });
+		const [{ text } = { text: "" }] = first?.files ?? [];
+		expect(text).toContain('server="logs.example.com" serverport="443" usehttps="on" uid="shipper" pwd="s\\"cret"');
+		expect(text).toContain('File="/state/3001/logs/*.log"');
+		const grafana = named(topology, "grafana");
+		expect(grafana).toMatchObject({ once: true, after: ["prometheus"] });
+		expect(grafana.command.args.slice(1)).toEqual(["agentic-flow-3001", "http://127.0.0.1:4021"]);
+		expect([...(first?.command.args ?? []), ...grafana.command.args].join(" ")).not.toMatch(/cret|hidden/);
+		expect(shown(readSettings({ grafana: "http://admin:hidden@g:3000" }).settings as LocalSettings).grafana).toBe("http://g:3000/");
 	});
 });
 

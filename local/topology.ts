@@ -11,6 +11,7 @@ import { DATABASE, DRAIN_SECONDS, REDIS_GROUP, serverEnvironment, TERMINAL_DRAIN
 import { jobWorkerAddress, type Layout, nodeAddress, type Ports, replicaPorts, terminalHostAddress } from "./place.ts";
 import { type Secrets, TERMINALS_USER } from "./secrets.ts";
 import { haproxyProcesses, haproxyService } from "./services/haproxy.ts";
+import { grafanaService, logsService } from "./services/observability.ts";
 import { postgresService } from "./services/postgres.ts";
 import { alertmanagerService, type PrometheusPlan, prometheusService } from "./services/prometheus.ts";
 import { CACHE_SETTINGS, type RedisUser, redisService, STATE_SETTINGS, sentinelService } from "./services/redis.ts";
@@ -28,6 +29,7 @@ export interface Machine {
 		/** Null where it is not installed. */
 		readonly prometheus: string | null;
 		readonly alertmanager: string | null;
+		readonly rsyslog: string | null;
 	};
 	/** Files one process may open. */
 	readonly openFiles: number;
@@ -88,6 +90,7 @@ export function topologyOf(ingredients: Ingredients): Topology {
 	const needed = [...redis.map(nameOf), migrate.name];
 	return {
 		services: [
+			...logServices(ingredients),
 			...redis,
 			...postgres,
 			migrate,
@@ -247,6 +250,13 @@ function haproxyServices(
 	);
 }
 
+/** The first to start and the last to stop: the others' last words are sent as well. */
+function logServices({ settings, machine, layout }: Ingredients): Service[] {
+	const { rsyslog } = machine.programs;
+	if (settings.logs === null || rsyslog === null) return [];
+	return [logsService({ program: rsyslog, url: settings.logs, logs: layout.logs, folder: layout.rsyslog })];
+}
+
 function watchers(
 	ingredients: Ingredients,
 	watched: Pick<PrometheusPlan, "nodes" | "workersPerNode" | "jobWorkers" | "terminalHosts">,
@@ -269,6 +279,9 @@ function watchers(
 						...watched,
 						haproxyPorts: Array.from({ length: count }, (_, index) => ports.haproxyAdmin(index)),
 					}),
+					...(settings.grafana === null
+						? []
+						: [grafanaService({ url: settings.grafana, topology: ports.http, prometheusPort: ports.prometheus })]),
 				]),
 	];
 }
@@ -282,7 +295,9 @@ function absent({ settings, machine }: Ingredients): Topology["absent"] {
 			? [{ name: "Users of their own for terminals", how: "run as root; a terminal here may do all that you may" }]
 			: []),
 		...(settings.traces === null ? [{ name: "Jaeger", how: "--traces URL of an OTLP/HTTP receiver sends traces there" }] : []),
-		{ name: "Elasticsearch", how: "logs stay in files: flowctl logs" },
-		{ name: "Grafana", how: "point one of yours at Prometheus" },
+		...(settings.logs === null ? [{ name: "Elasticsearch", how: "logs stay in files (flowctl logs); --logs URL sends them to one" }] : []),
+		...(settings.grafana === null || prometheus === null
+			? [{ name: "Grafana", how: "--grafana URL makes this Prometheus a data source of one" }]
+			: []),
 	];
 }

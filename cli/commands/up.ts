@@ -17,6 +17,12 @@ const settingOptions = {
 	"legacy-open": { type: "boolean", summary: "let the original's clients in, which have no token" },
 	"allow-shell": { type: "boolean", summary: "with --legacy-open: they may open terminals, and so run commands on this machine" },
 	traces: { type: "string", value: "URL", summary: "an OTLP/HTTP receiver, such as Jaeger's: http://127.0.0.1:4318" },
+	logs: { type: "string", value: "URL", summary: "an Elasticsearch that all logs go to: http://127.0.0.1:9200" },
+	grafana: {
+		type: "string",
+		value: "URL",
+		summary: "a Grafana that is to draw from this Prometheus: http://admin:password@127.0.0.1:3000",
+	},
 	env: { type: "string", value: "NAME=VALUE,...", summary: "more of the workers' environment" },
 } as const;
 
@@ -100,7 +106,7 @@ async function start(place: Place, order: Order, io: Io): Promise<Requests["up"]
 
 /** What is asked for and is not so would be a lie to pass over. */
 async function refuseOtherSettings(given: Values<typeof options>, wanted: LocalSettings, running: LocalSettings): Promise<void> {
-	const { optionOf } = await import("../../local/settings.ts");
+	const { optionOf, shown } = await import("../../local/settings.ts");
 	const different = (Object.keys(wanted) as (keyof LocalSettings)[]).filter(
 		(setting) =>
 			given[optionOf(setting) as keyof typeof given] !== undefined && JSON.stringify(wanted[setting]) !== JSON.stringify(running[setting]),
@@ -110,7 +116,7 @@ async function refuseOtherSettings(given: Values<typeof options>, wanted: LocalS
 		"it is up already, with other settings",
 		different.map((setting) => ({
 			at: `--${optionOf(setting)}`,
-			what: `is ${JSON.stringify(running[setting])} there, and not ${JSON.stringify(wanted[setting])}`,
+			what: `is ${JSON.stringify(shown(running)[setting])} there, and not ${JSON.stringify(shown(wanted)[setting])}`,
 			fix: setting === "nodes" ? `flowctl scale ${wanted.nodes} changes it while it runs` : "flowctl down, then up again with it",
 		})),
 	);

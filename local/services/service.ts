@@ -51,7 +51,9 @@ export interface Service {
 		| "node"
 		| "haproxy"
 		| "prometheus"
-		| "alertmanager";
+		| "alertmanager"
+		| "logs"
+		| "grafana";
 	/** Names of the services that must be ready before it starts. */
 	readonly after: readonly string[];
 	readonly files: readonly File[];
