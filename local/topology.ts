@@ -250,7 +250,7 @@ function haproxyServices(
 	);
 }
 
-/** The first to start and the last to stop: the others' last words are sent as well. */
+/** Nobody waits for it: what it has not sent it sends the next time. */
 function logServices({ settings, machine, layout }: Ingredients): Service[] {
 	const { rsyslog } = machine.programs;
 	if (settings.logs === null || rsyslog === null) return [];
