@@ -26,6 +26,12 @@ import { sessionKeys } from "./session-keys.ts";
 import { stopOnOrder } from "./stop.ts";
 import { openStores, type Stores } from "./stores.ts";
 
+/**
+ * Connections that may wait to be accepted: as many as Linux lets there be. Beyond that the kernel resets them, and a node
+ * that is lost sends thousands here at once.
+ */
+const BACKLOG = 4_096;
+
 /** What is away at the start is waited for so long, milliseconds, and not longer: the rest can be served without it. */
 const PATIENCE_MS = 3_000;
 const RETRY_MS = 50;
@@ -86,7 +92,7 @@ export async function runWorker(environment: NodeJS.ProcessEnv): Promise<void> {
 		},
 	});
 	await Promise.race([connected(stores), sleep(PATIENCE_MS)]);
-	await app.listen({ host: config.address, port: config.port });
+	await app.listen({ host: config.address, port: config.port, backlog: BACKLOG });
 	phase = "ready";
 	log.info({ "server.address": config.address, "server.port": config.port }, "ready");
 	// For PM2, where it has started this.
