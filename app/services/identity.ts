@@ -121,9 +121,10 @@ class Identity implements RunningIdentityService {
 	}
 
 	known(text: string): Principal | null {
-		const verified = this.#verified.get(text) ?? this.#verify(text);
-		if (verified === null || this.#tokens.known(verified.record.credentialId) !== verified.token) return null;
-		return this.#isGood(verified.record, verified.token.endsAt) ? verified.principal : null;
+		let verified = this.#verified.get(text) ?? null;
+		// Read anew since, or not known any more.
+		if (verified === null || this.#tokens.known(verified.record.credentialId) !== verified.token) verified = this.#verify(text);
+		return verified !== null && this.#isGood(verified.record, verified.token.endsAt) ? verified.principal : null;
 	}
 
 	async fromSession(sessionId: string): Promise<Principal> {
