@@ -73,8 +73,12 @@ function settingOf(option: string): string {
 async function orderOf(stack: string, settings: LocalSettings, place: Place, io: Io): Promise<Order> {
 	const [{ presence }, { diagnose }] = await Promise.all([import("../../local/client.ts"), import("../../local/doctor.ts")]);
 	const config = await loadConfig(stack, io);
-	const isOurs = (await presence(place.layout)) !== "nothing";
-	const { findings, machine } = await diagnose({ config, settings, ...place }, isOurs);
+	const isOurs = async () => (await presence(place.layout)) !== "nothing";
+	const look = (isUp: boolean) => diagnose({ config, settings, ...place }, isUp);
+	const before = await isOurs();
+	const first = await look(before);
+	// Another up may have begun meanwhile: then the ports are busy because of that.
+	const { findings, machine } = first.machine === null && !before && (await isOurs()) ? await look(true) : first;
 	if (machine === null) {
 		const faults = findings.flatMap(({ at, is, what, fix }) => (is === "bad" ? [{ at, what, fix: fix ?? "" }] : []));
 		throw new UserError("this machine cannot run it yet", faults);
