@@ -18,8 +18,8 @@ const LOGS = "rsyslog";
 
 /**
  * Ships every log to an Elasticsearch, from its first line on: lines of JSON as they are, others in the same fields. While
- * it is away they wait in this service's folder, and are sent when it is back; the one that rsyslog is trying to send while it
- * is told to stop may be lost.
+ * it is away they wait in this service's folder, and are sent when it is back; those that rsyslog is trying to send while
+ * it is told to stop, {@link LONGEST_BATCH} at most, may be lost.
  */
 export function logsService({ program, url, logs, folder }: LogsPlan): Service {
 	const file = path.join(folder, "rsyslog.conf");
@@ -35,6 +35,9 @@ export function logsService({ program, url, logs, folder }: LogsPlan): Service {
 		inspect: async () => ({ to: withoutUser(url) }),
 	};
 }
+
+/** Lines that are sent together. */
+const LONGEST_BATCH = 50;
 
 /** Bytes of a line; a longer one is cut. */
 const LONGEST_LINE = "64k";
@@ -54,7 +57,7 @@ function rsyslogConfiguration(url: URL, logs: string, folder: string): string {
 		// In files: nothing is taken out of them before it has been sent.
 		"queue.type": "Disk",
 		"queue.checkpointinterval": "100",
-		"queue.dequeuebatchsize": "500",
+		"queue.dequeuebatchsize": String(LONGEST_BATCH),
 		"queue.maxdiskspace": "1g",
 		"queue.saveonshutdown": "on",
 		// As long as it takes.
