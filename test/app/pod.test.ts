@@ -25,6 +25,8 @@ describe.skipIf(missing)("a pod", () => {
 		pod = await Pod.create(2, { ...setting.environment, PRINCIPAL_RATE: "100000", SHED_DELAY_MS: "5000" });
 		ports = pod.workerPorts as [number, number];
 		await pod.start();
+		// What they log comes a moment after their first answer.
+		await until(() => pod.workers.size === 2, "both workers");
 	});
 
 	afterEach(() => pod.remove());
