@@ -1,7 +1,7 @@
 import type { IncomingMessage, RequestListener, ServerResponse } from "node:http";
+import { bearerOf } from "../bearer.ts";
 import type { Principal } from "../model.ts";
 import type { CachedBody, CacheService, IdentityService } from "../ports.ts";
-import { bearerOf } from "./authenticate.ts";
 import { type Edge, HSTS, standingHeaders } from "./edge.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { keptPublished, PUBLISHED_FRESH_MS, PUBLISHED_PATH } from "./routes/published.ts";

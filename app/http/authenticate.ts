@@ -1,4 +1,5 @@
 import type { IncomingMessage } from "node:http";
+import { bearerOf } from "../bearer.ts";
 import type { Principal } from "../model.ts";
 import { type IdentityService, ServiceError } from "../ports.ts";
 import { UNAUTHENTICATED } from "./errors.ts";
@@ -18,9 +19,6 @@ export interface Identified {
 	readonly principal: Principal;
 	readonly ambient: boolean;
 }
-
-/** Bytes of a token's text. */
-const LONGEST_TOKEN = 1_024;
 
 /**
  * Who is asking: by the Authorization header, else by the session cookie, else as the legacy principal. A credential that
@@ -47,12 +45,6 @@ export function authentication(identity: IdentityService, cookies: SessionCookie
 		if (!legacyOpen) throw unauthenticated();
 		return legacy;
 	};
-}
-
-/** The token in an Authorization header; null where it is something else. */
-export function bearerOf(authorization: string): string | null {
-	const token = /^Bearer +(\S+) *$/i.exec(authorization)?.[1];
-	return token === undefined || token.length > LONGEST_TOKEN ? null : token;
 }
 
 const legacy: Identified = { principal: legacyPrincipal, ambient: true };

@@ -1,4 +1,5 @@
 import type { IncomingMessage } from "node:http";
+import { bearerOf, LONGEST_TOKEN } from "../bearer.ts";
 import type { Principal } from "../model.ts";
 import type { IdentityService } from "../ports.ts";
 import { ServiceError } from "../ports.ts";
@@ -41,8 +42,8 @@ export class Credentials {
 	async ofRequest(request: IncomingMessage): Promise<Principal | null> {
 		const header = request.headers.authorization;
 		if (header !== undefined) {
-			const token = /^Bearer +([^\s]+) *$/i.exec(header)?.[1];
-			if (token === undefined) throw unauthenticated();
+			const token = bearerOf(header);
+			if (token === null) throw unauthenticated();
 			return this.ofToken(token);
 		}
 		const sessionId = this.#settings.sessionOf(request);
@@ -96,8 +97,6 @@ export class Credentials {
 export function unauthenticated(): ServiceError {
 	return new ServiceError("UNAUTHENTICATED", "A valid credential is needed.");
 }
-
-const LONGEST_TOKEN = 1_024;
 
 /** Longer than any handshake takes. */
 const REMEMBER_REVOKED_MS = 60_000;
