@@ -1,12 +1,13 @@
 /** A terminal host's figures, as Prometheus reads them. */
-import { Counter, collectDefaultMetrics, Gauge, Registry } from "prom-client";
+import { Counter, Gauge, Registry } from "prom-client";
+import { processMetrics } from "../observe/process-metrics.ts";
 
 export type TerminalMetrics = ReturnType<typeof terminalMetrics>;
 
 /** @param sessions terminals whose shell is there, asked at each scrape */
 export function terminalMetrics(sessions: () => number) {
 	const registry = new Registry();
-	collectDefaultMetrics({ register: registry });
+	processMetrics(registry);
 	const registers = [registry];
 	new Gauge({
 		name: "terminal_sessions",
