@@ -136,7 +136,7 @@ export class JobRunner {
 		const begun = performance.now();
 		observe.begun(job.tool, job.attempts === 1 ? (Date.now() - job.createdAt) / 1_000 : null);
 		const late = setTimeout(() => running.abort.abort("late" satisfies LetGo), this.#settings.timeLimitMs);
-		const reporter = new Reporter((message) => void say(redis, job.id, message));
+		const reporter = new Reporter((message) => void say(redis, job, job.id, message));
 		let outcome: Outcome | "over" | "give-back";
 		try {
 			const result = await this.#call(running, reporter);
@@ -190,7 +190,7 @@ export class JobRunner {
 		const { name, leaseMs, atOnce } = this.#settings;
 		const delivered = asked.map(({ item }) => item);
 		const claimed = await this.#insist("jobs cannot be begun", () =>
-			this.#parts.database.write([], (client) => claimJobs(client, delivered, { worker: name, leaseMs, atOnce })),
+			this.#parts.database.writeOne((client) => claimJobs(client, delivered, { worker: name, leaseMs, atOnce })),
 		);
 		const byId = new Map((claimed ?? []).map((job) => [job.id, job]));
 		for (const { item, done } of asked) done(byId.get(item.id));
@@ -199,23 +199,33 @@ export class JobRunner {
 	async #endTogether(asked: readonly Asked<Ending, void>[]): Promise<void> {
 		const outcomes = asked.flatMap(({ item: { outcome } }) => (outcome === "give-back" ? [] : [outcome]));
 		const given = asked.flatMap(({ item: { job, outcome } }) => (outcome === "give-back" ? [{ id: job.id, attempt: job.attempts }] : []));
-		const principals = uniquePrincipals(asked.map(({ item }) => item.job));
-		const said = await this.#insist("the end of jobs cannot be written", () =>
-			this.#parts.database.write([], async (client) => {
-				const [ended, back] = await Promise.all([endAttempts(client, outcomes), giveBack(client, given)]);
-				return { ended, next: [...back, ...(await unpark(client, principals, this.#settings.atOnce))] };
-			}),
+		const { database, redis } = this.#parts;
+		const byId = new Map(asked.map(({ item }) => [item.job.id, item]));
+		const ended = await this.#insist("the end of jobs cannot be written", () =>
+			database.writeOne((client) => endAttempts(client, outcomes)),
 		);
-		if (said !== null) {
-			this.#enqueue(said.next, 0);
-			const byId = new Map(asked.map(({ item }) => [item.job.id, item]));
-			for (const end of said.ended) {
-				const { job, outcome } = byId.get(end.id) as Ending;
-				if (end.state === "queued") this.#enqueue([end], backoffMs(job.failures + 1));
-				else void say(this.#parts.redis, job.id, overOf(job, end, outcome as Outcome));
-			}
+		for (const end of ended ?? []) {
+			const { job, outcome } = byId.get(end.id) as Ending;
+			if (end.state === "queued") this.#enqueue([end], backoffMs(job.failures + 1));
+			else void say(redis, job, job.id, overOf(job, end, outcome as Outcome));
 		}
+		if (given.length > 0) {
+			const back = await this.#insist("jobs cannot be given back", () => database.writeOne((client) => giveBack(client, given)));
+			this.#enqueue(back ?? [], 0);
+		}
+		const crowded = (ended ?? []).flatMap(({ id, crowded }) => (crowded ? [(byId.get(id) as Ending).job] : []));
+		const freed = uniquePrincipals([...crowded, ...given.map(({ id }) => (byId.get(id) as Ending).job)]);
+		if (freed.length > 0) await this.#makeRoom(freed);
 		for (const { done } of asked) done();
+	}
+
+	/** What these principals have waiting, for the room that is free now. Where it fails, the next end or the reconciler does it. */
+	async #makeRoom(principals: Parameters<typeof unpark>[1]): Promise<void> {
+		try {
+			this.#enqueue(await this.#parts.database.writeOne((client) => unpark(client, principals, this.#settings.atOnce)), 0);
+		} catch (error) {
+			this.#parts.observe.problem("jobs that wait for room cannot be begun", error);
+		}
 	}
 
 	#enqueue(deliveries: Parameters<JobQueue["add"]>[0], delayMs: number): void {
@@ -244,7 +254,7 @@ export class JobRunner {
 		const positions = asked.map(({ job, progress, message }) => ({ id: job.id, attempt: job.attempts, progress, message }));
 		const { name, leaseMs } = this.#settings;
 		try {
-			const ours = await this.#parts.database.write([], (client) => renewLeases(client, name, leaseMs, positions));
+			const ours = await this.#parts.database.writeOne((client) => renewLeases(client, name, leaseMs, positions));
 			const byId = new Map(ours.map((each) => [each.id, each]));
 			for (const { job } of asked) {
 				const still = byId.get(job.id);

@@ -3,7 +3,7 @@ import type { Redis } from "ioredis";
 import { validate as isUuid, v7 as uuidv7 } from "uuid";
 import { isOver, type Job, type Principal } from "../model.ts";
 import { type JobListener, type JobRequest, type JobService, ServiceError } from "../ports.ts";
-import type { Channels, Listening } from "../stores/channels.ts";
+import type { Channels } from "../stores/channels.ts";
 import type { JobQueue } from "../stores/job-queue.ts";
 import {
 	cancelJob,
@@ -23,7 +23,7 @@ import {
 } from "../stores/jobs.ts";
 import type { Database } from "../stores/postgres.ts";
 import { demandBytes, demandLength } from "./demand.ts";
-import { CANCEL_CHANNEL, type JobMessage, jobChannel, say } from "./job-channel.ts";
+import { CANCEL_CHANNEL, type JobOwner, JobTalk, say } from "./job-channel.ts";
 import { BEGUN, recordName } from "./once.ts";
 import { gather } from "./turns.ts";
 
@@ -59,58 +59,46 @@ export interface JobParts {
 /** A new job that waits for its transaction. */
 interface Asked {
 	readonly job: NewJob;
-	committed(at: number, seen: Promise<unknown>): void;
+	committed(at: number): void;
 	failed(error: unknown): void;
 }
 
-/** A job that is committed. */
-interface Committed {
-	readonly job: Job;
-	/** When its principal is sure to find it through any worker: before that nobody is told of it. */
-	readonly seen: Promise<unknown>;
-}
-
 export function jobService({ database, queue, redis, channels, onProblem }: JobParts): JobService {
+	const talk = new JobTalk(channels);
 	const insert = gather<Asked>(perWorker, async (_, asked) => {
-		const principals = [...new Set(asked.map(({ job }) => job.principal))];
-		const jobs = asked.map(({ job }) => job);
-		const over = Promise.withResolvers<void>();
-		const seen: Promise<unknown> = database.write(
-			principals,
-			(client) => insertJobs(client, jobs),
-			(at) => {
-				for (const { committed } of asked) committed(at, seen);
-				over.resolve();
-			},
-		);
-		seen.catch((error: unknown) => {
+		try {
+			const at = await database.writeOne((client) =>
+				insertJobs(
+					client,
+					asked.map(({ job }) => job),
+				),
+			);
+			for (const { committed } of asked) committed(at);
+		} catch (error) {
 			for (const { failed } of asked) failed(error);
-			over.resolve();
-		});
-		await over.promise;
+		}
 	});
 	const figures = kept(ms.figures, () => database.readPrimary((client) => queueFigures(client, room.principal)));
 
 	const endedToday = kept(ms.counts, () => database.read(null, countEndedToday));
 
 	/** Commits it. Whether the queue takes it is of no matter: job workers look for what the queue has lost. */
-	async function commit(principal: Principal, request: JobRequest, id: string): Promise<Committed> {
+	async function commit(principal: Principal, request: JobRequest, id: string): Promise<Job> {
 		const job = newJob(principal, request, id);
 		await demandRoom(principal);
 		if (request.idempotencyKey === undefined) {
-			return await new Promise<Committed>((done, failed) => {
-				const committed = (at: number, seen: Promise<unknown>) => done({ job: fresh(job, request, at), seen });
-				insert("jobs", { job, committed, failed });
+			return await new Promise<Job>((done, failed) => {
+				insert("jobs", { job, committed: (at) => done(fresh(job, request, at)), failed });
 			});
 		}
 		const key = { workspace: principal.workspace, principal: principal.id, key: request.idempotencyKey, job: id, request: digestOf(job) };
-		const { same, found } = await database.write([principal.id], async (client) => {
+		const { same, found } = await database.write([], async (client) => {
 			const taken = await takeKey(client, key);
 			if (taken.job === id) await insertJobs(client, [job]);
 			return { ...taken, found: await findJob(client, principal.workspace, principal.id, taken.job) };
 		});
 		if (!same) throw new ServiceError("CONFLICT", "this idempotency key stands for another request");
-		return { job: jobOf(demandJob(found)), seen: Promise.resolve() };
+		return jobOf(demandJob(found));
 	}
 
 	async function demandRoom(principal: Principal): Promise<void> {
@@ -152,24 +140,24 @@ export function jobService({ database, queue, redis, channels, onProblem }: JobP
 	return {
 		async submit(principal, request) {
 			const id = uuidv7();
-			const { job, seen } = await commit(principal, request, id);
-			await Promise.all([seen, job.id === id ? enqueue(deliveryOf(job)) : null]);
+			const job = await commit(principal, request, id);
+			if (job.id === id) await enqueue(deliveryOf(job));
 			return job;
 		},
 
 		async run(principal, request, { ms: patience, signal, listener, begun }) {
 			const id = uuidv7();
-			let ears = listen(channels, id, listener);
+			let ears = listen(talk, principal, id, listener);
 			const giveUp = deadline(patience, signal);
 			try {
-				const { job, seen } = await commit(principal, request, id);
+				const job = await commit(principal, request, id);
+				begun?.(job);
 				if (job.id === id) {
 					await ears.ready(ms.hearing);
-					await Promise.all([seen.then(() => begun?.(job)), enqueue(deliveryOf(job))]);
+					await enqueue(deliveryOf(job));
 				} else {
-					begun?.(job);
 					ears.stop();
-					ears = listen(channels, job.id, listener);
+					ears = listen(talk, principal, job.id, listener);
 				}
 				return await follow(principal, job, ears, giveUp);
 			} finally {
@@ -180,7 +168,7 @@ export function jobService({ database, queue, redis, channels, onProblem }: JobP
 		async wait(principal, id, { ms: patience, signal, listener }) {
 			const giveUp = deadline(patience, signal);
 			demandId(id);
-			const ears = listen(channels, id, listener);
+			const ears = listen(talk, principal, id, listener);
 			try {
 				await ears.ready(ms.hearing);
 				return await follow(principal, jobOf(await find(principal, id)), ears, giveUp);
@@ -190,29 +178,28 @@ export function jobService({ database, queue, redis, channels, onProblem }: JobP
 		},
 
 		async get(principal, id) {
-			demandId(id);
-			return jobOf(demandJob(await database.read(principal.id, (client) => findJob(client, principal.workspace, principal.id, id))));
+			return jobOf(await find(principal, id));
 		},
 
 		async list(principal, { state, limit, before }) {
 			if (before !== undefined && !isUuid(before)) throw new ServiceError("INVALID", "before is the id of a job");
 			const query = { state: state ?? null, before: before ?? null, limit: Math.min(limit, limits.listed) };
-			const found = await database.read(principal.id, (client) => listJobs(client, principal.workspace, principal.id, query));
+			const found = await database.readPrimary((client) => listJobs(client, principal.workspace, principal.id, query));
 			return found.map(jobOf);
 		},
 
 		async cancel(principal, id) {
 			demandId(id);
-			const job = demandJob(await database.write([principal.id], (client) => cancelJob(client, principal.workspace, principal.id, id)));
+			const job = demandJob(await database.write([], (client) => cancelJob(client, principal.workspace, principal.id, id)));
 			// Its worker finds out by itself a little later where this is lost.
 			if (job.state === "active") await redis.publish(CANCEL_CHANNEL, id).catch(() => {});
-			if (job.state === "cancelled") await say(redis, id, { kind: "over" });
+			if (job.state === "cancelled") await say(redis, ownerOf(principal), id, { kind: "over" });
 			return jobOf(job);
 		},
 
 		async retry(principal, id) {
 			demandId(id);
-			const delivery = await database.write([principal.id], async (client) => {
+			const delivery = await database.write([], async (client) => {
 				const found = await retryJob(client, principal.workspace, principal.id, id);
 				if (found !== undefined) await forgetStep(client, id, recordName(BEGUN));
 				return found;
@@ -243,12 +230,11 @@ interface Ears {
 	stop(): void;
 }
 
-function listen(channels: Channels, id: string, listener: JobListener | undefined): Ears {
+function listen(talk: JobTalk, principal: Principal, id: string, listener: JobListener | undefined): Ears {
 	const over = Promise.withResolvers<void>();
 	let isOver = false;
 	let last: Job | null = null;
-	const listening: Listening = channels.listen(jobChannel(id), (text) => {
-		const said = JSON.parse(text) as JobMessage;
+	const listening = talk.listen(ownerOf(principal), id, (said) => {
 		if (said.kind === "progress") listener?.progress?.(said.percent, said.message);
 		else if (said.kind === "output") listener?.output?.(said.stream, said.data);
 		else {
@@ -333,6 +319,10 @@ function fresh({ id, tool, priority, maxAttempts }: NewJob, request: JobRequest,
 
 function deliveryOf({ id, priority }: Job): Delivery {
 	return { id, deliveries: 1, rank: rankOf(priority), losses: 0 };
+}
+
+function ownerOf({ workspace, id }: Principal): JobOwner {
+	return { workspace, principal: id };
 }
 
 function demandId(id: string): void {

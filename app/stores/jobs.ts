@@ -97,7 +97,7 @@ export interface NewJob {
 	readonly maxAttempts: number;
 }
 
-/** @returns when they were created, in their order */
+/** Twice is once. @returns when they were created */
 export async function insertJobs(client: Queryable, jobs: readonly NewJob[]): Promise<number> {
 	const [row] = await client.query<{ at: number }>({
 		name: "jobs-insert",
@@ -106,6 +106,7 @@ export async function insertJobs(client: Queryable, jobs: readonly NewJob[]): Pr
 				select id, workspace, principal, string_to_array(roles, ','), tool, arguments::json, priority, max_attempts, now(), now()
 				from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::smallint[], $8::integer[])
 					as each (id, workspace, principal, roles, tool, arguments, priority, max_attempts)
+				on conflict (id) do nothing
 			) select now() as at`,
 		values: [
 			jobs.map(({ id }) => id),
@@ -244,7 +245,10 @@ export async function renewLeases(
 }
 
 /** What has become of a job by the end of an attempt. */
-export interface Ended extends Delivery, Pick<Job, "state" | "progress" | "message" | "endedAt"> {}
+export interface Ended extends Delivery, Pick<Job, "state" | "progress" | "message" | "endedAt"> {
+	/** Others of its principal's wait for room. */
+	readonly crowded: boolean;
+}
 
 /** @returns those whose attempt it still was, as they are now */
 export async function endAttempts(client: Queryable, outcomes: readonly Outcome[]): Promise<Ended[]> {
@@ -260,7 +264,9 @@ export async function endAttempts(client: Queryable, outcomes: readonly Outcome[
 				worker = null, lease_until = null
 			from unnest($1::uuid[], $2::integer[], $3::text[], $4::text[], $5::text[], $6::text[]) as each (id, attempt, state, result, code, error)
 			where jobs.id = each.id and jobs.attempts = each.attempt and jobs.state = 'active'
-			returning jobs.id, jobs.deliveries, jobs.priority as rank, jobs.losses, jobs.state, jobs.progress, jobs.message, jobs.ended_at as "endedAt"`,
+			returning jobs.id, jobs.deliveries, jobs.priority as rank, jobs.losses, jobs.state, jobs.progress, jobs.message, jobs.ended_at as "endedAt",
+				exists (select from jobs as waiting where waiting.workspace = jobs.workspace and waiting.principal = jobs.principal and waiting.parked)
+					as crowded`,
 		values: [
 			outcomes.map(({ id }) => id),
 			outcomes.map(({ attempt }) => attempt),
@@ -323,7 +329,11 @@ export async function crowdedPrincipals(client: Queryable, limit: number): Promi
  *
  * @param mostLosses a job that has cost as many workers is tried no more
  */
-export async function takeBackLost(client: Queryable, mostLosses: number, limit: number): Promise<(Delivery & { state: JobState })[]> {
+export async function takeBackLost(
+	client: Queryable,
+	mostLosses: number,
+	limit: number,
+): Promise<(Delivery & Pick<JobRecord, "workspace" | "principal" | "state">)[]> {
 	return await client.query({
 		name: "jobs-take-back",
 		text: `update jobs set losses = losses + 1, worker = null, lease_until = null, deliveries = deliveries + 1, queued_at = clock_timestamp(),
@@ -332,7 +342,7 @@ export async function takeBackLost(client: Queryable, mostLosses: number, limit:
 				error = case when cancel_asked then 'cancelled' else 'its worker was lost' end,
 				ended_at = case when cancel_asked or losses + 1 >= $1 then clock_timestamp() end
 			where id = any(array(select id from jobs where state = 'active' and lease_until < clock_timestamp() limit $2 for update skip locked))
-			returning ${DELIVERY}, state`,
+			returning ${DELIVERY}, workspace, principal, state`,
 		values: [mostLosses, limit],
 	});
 }

@@ -81,15 +81,20 @@ export interface Database {
 	 * see it through any worker.
 	 * @param principals nobody where nobody will look for it at once
 	 * @param work runs again after a deadlock, so it must change nothing but the database
-	 * @param onCommitted told before the position is kept; must not throw
 	 */
-	write<T>(principals: readonly string[], work: (client: Queryable) => Promise<T>, onCommitted?: (result: T) => void): Promise<T>;
+	write<T>(principals: readonly string[], work: (client: Queryable) => Promise<T>): Promise<T>;
 	/**
 	 * On a replica that has replayed what this principal wrote, else on the primary (counted). A dead or lagging replica
 	 * costs no error. Each statement sees the database at its own time.
 	 * @param work may run twice
 	 */
 	read<T>(principalId: string | null, work: (client: Queryable) => Promise<T>): Promise<T>;
+	/**
+	 * On the primary, one statement that is its own transaction: one way there and back, where {@link write} takes two. No
+	 * position is kept: it is for what nobody reads from a replica.
+	 * @param work runs again where the connection breaks, perhaps after it was done: once or twice must be the same
+	 */
+	writeOne<T>(work: (client: Queryable) => Promise<T>): Promise<T>;
 	/** On the primary: the newest there is. Each statement sees the database at its own time. */
 	readPrimary<T>(work: (client: Queryable) => Promise<T>): Promise<T>;
 	/** On the primary, all statements at the same moment. */
@@ -171,10 +176,9 @@ class RoutingDatabase implements Database {
 		return { primary: this.#primary.figures, replicas: this.#replicas.map((replica) => replica.figures) };
 	}
 
-	async write<T>(principals: readonly string[], work: (client: Queryable) => Promise<T>, onCommitted?: (result: T) => void): Promise<T> {
+	async write<T>(principals: readonly string[], work: (client: Queryable) => Promise<T>): Promise<T> {
 		const keep = principals.length > 0 && this.#replicas.length > 0;
 		const { result, lsn } = await trying(attempts.write, "conflict", () => this.#transaction("begin", work, keep));
-		onCommitted?.(result);
 		if (keep) await Promise.all(principals.map((principalId) => this.#keep(principalId, lsn)));
 		return result;
 	}
@@ -185,6 +189,10 @@ class RoutingDatabase implements Database {
 		if ("result" in read) return read.result;
 		this.#observe.fallback(read.fallback);
 		return await this.readPrimary(work);
+	}
+
+	async writeOne<T>(work: (client: Queryable) => Promise<T>): Promise<T> {
+		return await trying(attempts.read, "down", () => this.#withPrimary(work));
 	}
 
 	async readPrimary<T>(work: (client: Queryable) => Promise<T>): Promise<T> {
@@ -203,30 +211,25 @@ class RoutingDatabase implements Database {
 
 	/** @returns what `work` returned, and a position behind the commit: {@link AFTER_EVERYTHING} where none was asked for or told */
 	async #transaction<T>(begin: string, work: (client: Queryable) => Promise<T>, position: boolean): Promise<{ result: T; lsn: bigint }> {
-		const client = await this.#begun(begin);
-		try {
-			const result = await rollingBack(client, work);
-			const committed = client.control("commit");
-			// On its way before COMMIT is answered, yet a statement of its own that begins after it.
-			const told = position ? client.query<{ lsn: string }>(WRITTEN).catch(() => []) : [];
-			if ((await committed) !== "COMMIT") throw new Error("the work went on after a statement that failed");
-			const [written] = await told;
-			return { result, lsn: written === undefined ? AFTER_EVERYTHING : parseLsn(written.lsn) };
-		} finally {
-			client.release();
-		}
-	}
-
-	/** A pooled connection may have died unnoticed. Nothing has happened yet, so another one will do. */
-	async #begun(begin: string): Promise<Connection> {
 		for (let attempt = 1; ; attempt += 1) {
 			const client = await this.#acquirePrimary();
+			const begun = client.begin(begin).then(
+				() => true,
+				() => false,
+			);
 			try {
-				await client.control(begin);
-				return client;
+				const result = await rollingBack(client, work);
+				const committed = client.control("commit");
+				// On its way before COMMIT is answered, yet a statement of its own that begins after it.
+				const told = position ? client.query<{ lsn: string }>(WRITTEN).catch(() => []) : [];
+				if ((await committed) !== "COMMIT") throw new Error("the work went on after a statement that failed");
+				const [written] = await told;
+				return { result, lsn: written === undefined ? AFTER_EVERYTHING : parseLsn(written.lsn) };
 			} catch (error) {
+				// A pooled connection may have died unnoticed. Where it has not even begun, another one will do.
+				if (attempt === attempts.read || (await begun)) throw error;
+			} finally {
 				client.release();
-				if (attempt === attempts.read) throw error;
 			}
 		}
 	}

@@ -102,6 +102,7 @@ export class Connection implements Queryable {
 	readonly #observe: DatabaseObserver;
 	readonly #onRelease: () => void;
 	#broken = false;
+	#corked = false;
 
 	constructor(kind: ServerKind, client: PoolClient, observe: DatabaseObserver, onRelease: () => void) {
 		this.#kind = kind;
@@ -119,6 +120,7 @@ export class Connection implements Queryable {
 	async query<Row>({ name, text, values }: Statement, timeoutMs?: number): Promise<Row[]> {
 		const end = this.#observe.statement(this.#kind, name);
 		try {
+			this.#cork();
 			const query = { name, text, values: values as unknown[], query_timeout: timeoutMs };
 			const { rows } = await this.#client.query<Row & pg.QueryResultRow>(query);
 			end(null);
@@ -132,6 +134,7 @@ export class Connection implements Queryable {
 	/** A word of transaction control. @returns what the server says it did: `COMMIT` of a failed transaction is `ROLLBACK` */
 	async control(text: string): Promise<string> {
 		try {
+			this.#cork();
 			return (await this.#client.query(text)).command;
 		} catch (error) {
 			throw this.#noted(error);
@@ -142,6 +145,32 @@ export class Connection implements Queryable {
 	release(): void {
 		this.#onRelease();
 		this.#client.release(this.#broken || this.#client.getTransactionStatus() !== "I");
+	}
+
+	/**
+	 * Begins a transaction. What follows need not wait for it: it goes along in the same packet, and where this fails nothing
+	 * more is asked over this connection.
+	 */
+	async begin(text: string): Promise<void> {
+		try {
+			await this.control(text);
+		} catch (error) {
+			this.#broken = true;
+			throw error;
+		}
+	}
+
+	/** What is asked in one turn of the event loop goes to the server in one packet. */
+	#cork(): void {
+		if (this.#broken) throw new Error("the connection is broken");
+		if (this.#corked) return;
+		const { stream } = this.#client.connection;
+		stream.cork();
+		this.#corked = true;
+		process.nextTick(() => {
+			this.#corked = false;
+			stream.uncork();
+		});
 	}
 
 	#noted(error: unknown): unknown {
