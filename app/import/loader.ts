@@ -177,7 +177,7 @@ export class Loader {
 			query: async ({ text, values }) => (await this.#client.query(text, values as unknown[])).rows,
 		};
 		await this.transaction(async () => {
-			const { seq, at } = await lockWorkspace(queryable, this.#workspace);
+			const { seq, at, agentsSpawned } = await lockWorkspace(queryable, this.#workspace);
 			const event: SyncEvent = {
 				seq: seq + 1,
 				entityType: "memory",
@@ -186,7 +186,7 @@ export class Loader {
 				data: { imported: rows },
 				timestamp: Date.parse(at),
 			};
-			await appendChanges(queryable, this.#workspace, { at, events: [event], activities: [] });
+			await appendChanges(queryable, this.#workspace, [{ at, events: [event], activities: [] }], agentsSpawned);
 		});
 	}
 

@@ -4,7 +4,6 @@ import { countAgentsNow, deleteAgent, findAgent, insertAgent, listAgents, update
 import type { Database } from "../stores/postgres.ts";
 import { findSwarm } from "../stores/swarms.ts";
 import { claimsOf, putBack } from "../stores/tasks.ts";
-import { setAgentsSpawned } from "../stores/workspaces.ts";
 import type { Changer } from "./changes.ts";
 import { demandLength } from "./demand.ts";
 
@@ -26,14 +25,17 @@ export function agentService(database: Database, change: Changer): AgentService 
 			return change(
 				principal,
 				(client) => Promise.all([findSwarm(client, principal.workspace), countAgentsNow(client, principal.workspace)]),
-				async ([swarm, present], { client, workspace, locked, at, newId, happened, noted }) => {
+				async ([swarm, present], { client, workspace, agentsSpawned, at, newId, happened, countAgents, noted }) => {
 					const most = Math.min(swarm?.maxAgents ?? MAX_AGENTS, MAX_AGENTS);
 					if (present >= most) throw new ServiceError("CONFLICT", `the swarm has its ${most} agents`);
-					const number = locked.agentsSpawned + 1;
-					const [agent] = await Promise.all([
-						insertAgent(client, workspace, { id: newId("agent"), name: name ?? `${type}-${number}`, type, capabilities }, at),
-						setAgentsSpawned(client, workspace, number),
-					]);
+					const number = agentsSpawned + 1;
+					countAgents(number);
+					const agent = await insertAgent(
+						client,
+						workspace,
+						{ id: newId("agent"), name: name ?? `${type}-${number}`, type, capabilities },
+						at,
+					);
 					happened("agent", agent.id, "created", agent);
 					noted("agent_spawned", `Agent ${agent.name} (${agent.type}) joined`, { agentId: agent.id });
 					return agent;

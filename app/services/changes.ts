@@ -2,7 +2,7 @@ import { AsyncLocalStorage } from "node:async_hooks";
 import { randomBytes } from "node:crypto";
 import type { Activity, EntityType, Principal, SyncEvent } from "../model.ts";
 import type { Database, Queryable } from "../stores/postgres.ts";
-import { appendChanges, type LockedWorkspace, lockWorkspace } from "../stores/workspaces.ts";
+import { type Appended, appendChanges, type LockedWorkspace, lockWorkspace } from "../stores/workspaces.ts";
 import { gather } from "./turns.ts";
 
 /** Told of what is committed. */
@@ -15,13 +15,18 @@ export interface EventPublisher {
 export interface Change {
 	readonly client: Queryable;
 	readonly workspace: string;
-	readonly locked: LockedWorkspace;
+	/** Agents since the swarm began. */
+	readonly agentsSpawned: number;
 	/** The change's time to the microsecond, for statements. */
 	readonly at: string;
 	/** An id of this workspace's, with the change's time and no way to guess the rest. */
 	newId(prefix: string): string;
 	/** An entity is new, other or gone: `data` is what those who follow the workspace get to see of it. */
 	happened(entityType: EntityType, entityId: string | null, action: SyncEvent["action"], data: unknown): void;
+	/** Writes the events and activities of those before it in the transaction, for statements that are about these. */
+	settle(): Promise<void>;
+	/** How many agents there have been with this change. */
+	countAgents(spawned: number): void;
 	/** A line among the activities. */
 	noted(type: string, message: string, metadata: Readonly<Record<string, unknown>>): void;
 }
@@ -40,8 +45,7 @@ const perWorkspace = { together: 32, waiting: 500 } as const;
 /** A change that waits for its transaction. */
 interface Asked {
 	readonly principal: Principal;
-	/** Makes it, and has it appended to the sequence. @returns its events */
-	make(client: Queryable): Promise<readonly SyncEvent[]>;
+	make(client: Queryable, together: Together): Promise<void>;
 	/** It is committed. */
 	done(): void;
 	failed(error: unknown): void;
@@ -49,8 +53,8 @@ interface Asked {
 
 /**
  * The lock puts one workspace's changes in a row; other workspaces do not wait. What this worker is asked for while one
- * transaction is under way goes into the next one together: a commit waits for a disk and a standby, and they wait once.
- * After the commit the events are published.
+ * transaction is under way goes into the next one together: a commit waits for a disk and a standby, and they wait once, and
+ * once are the workspace locked and its sequence written. After the commit the events are published.
  */
 export function changer(database: Database, publisher: EventPublisher): Changer {
 	async function commit(workspace: string, asked: readonly Asked[]): Promise<void> {
@@ -60,9 +64,10 @@ export function changer(database: Database, publisher: EventPublisher): Changer 
 			const events = await database.write(principals, async (client) => {
 				undone = false;
 				try {
-					const made: SyncEvent[] = [];
-					for (const each of asked) made.push(...(await each.make(client)));
-					return made;
+					const together = new Together(lockWorkspace(client, workspace));
+					for (const each of asked) await each.make(client, together);
+					await together.append(client, workspace);
+					return together.events;
 				} catch (error) {
 					undone = true;
 					throw error;
@@ -86,13 +91,10 @@ export function changer(database: Database, publisher: EventPublisher): Changer 
 			let result: Awaited<ReturnType<typeof make>>;
 			inTurn(workspace, {
 				principal,
-				make: (client) =>
+				make: (client, together) =>
 					inContext(async () => {
-						const [locked, loaded] = await Promise.all([lockWorkspace(client, workspace), load(client)]);
-						const change = openChange(client, workspace, locked);
+						const [change, loaded] = await Promise.all([together.open(client, workspace), load(client)]);
 						result = await make(loaded, change);
-						if (change.events.length > 0) await appendChanges(client, workspace, change);
-						return change.events;
 					}),
 				done: () => resolve(result),
 				failed: reject,
@@ -100,24 +102,61 @@ export function changer(database: Database, publisher: EventPublisher): Changer 
 		});
 }
 
-/** Its functions may be taken out of it. */
-function openChange(client: Queryable, workspace: string, locked: LockedWorkspace): Change & Made {
-	const timestamp = Date.parse(locked.at);
-	const events: SyncEvent[] = [];
-	const activities: Activity[] = [];
-	const newId = (prefix: string) => `${prefix}-${timestamp}-${randomBytes(12).toString("hex")}`;
-	const happened: Change["happened"] = (entityType, entityId, action, data) => {
-		events.push({ seq: locked.seq + events.length + 1, entityType, entityId, action, data, timestamp });
-	};
-	const noted: Change["noted"] = (type, message, metadata) => {
-		const activity = { id: newId("activity"), type, message, metadata, timestamp };
-		activities.push(activity);
-		happened("activity", activity.id, "created", activity);
-	};
-	return { client, workspace, locked, at: locked.at, newId, happened, noted, events, activities };
+/** The changes of one transaction. Each sees those before it. */
+class Together {
+	readonly #locked: Promise<LockedWorkspace>;
+	readonly #changes: Appended[] = [];
+	/** How many of them are written. */
+	#written = 0;
+	#last: LockedWorkspace | null = null;
+
+	/** @param locked asked for together with what the first change depends on */
+	constructor(locked: Promise<LockedWorkspace>) {
+		this.#locked = locked;
+	}
+
+	get events(): readonly SyncEvent[] {
+		return this.#changes.flatMap(({ events }) => events);
+	}
+
+	/** The next change. Its functions may be taken out of it. */
+	async open(client: Queryable, workspace: string): Promise<Change> {
+		const locked = this.#last === null ? await this.#locked : { ...this.#last, at: microsecondAfter(this.#last.at) };
+		this.#last = locked;
+		const { at, agentsSpawned } = locked;
+		const timestamp = Date.parse(at);
+		const events: SyncEvent[] = [];
+		const activities: Activity[] = [];
+		const before = this.#changes.length;
+		this.#changes.push({ at, events, activities });
+		const newId = (prefix: string) => `${prefix}-${timestamp}-${randomBytes(12).toString("hex")}`;
+		const happened: Change["happened"] = (entityType, entityId, action, data) => {
+			locked.seq += 1;
+			events.push({ seq: locked.seq, entityType, entityId, action, data, timestamp });
+		};
+		const noted: Change["noted"] = (type, message, metadata) => {
+			const activity = { id: newId("activity"), type, message, metadata, timestamp };
+			activities.push(activity);
+			happened("activity", activity.id, "created", activity);
+		};
+		const countAgents = (spawned: number) => {
+			locked.agentsSpawned = spawned;
+		};
+		const settle = () => this.append(client, workspace, before);
+		return { client, workspace, agentsSpawned, at, newId, happened, noted, countAgents, settle };
+	}
+
+	/** @param until leaves out the changes from this one on */
+	async append(client: Queryable, workspace: string, until = this.#changes.length): Promise<void> {
+		const changes = this.#changes.slice(this.#written, until).filter(({ events }) => events.length > 0);
+		this.#written = until;
+		if (changes.length > 0) await appendChanges(client, workspace, changes, (this.#last as LockedWorkspace).agentsSpawned);
+	}
 }
 
-interface Made {
-	readonly events: readonly SyncEvent[];
-	readonly activities: readonly Activity[];
+/** A time as {@link LockedWorkspace.at} has it. */
+function microsecondAfter(at: string): string {
+	const [second, micros] = [at.slice(0, 19), Number(at.slice(20, 26)) + 1];
+	if (micros < 1_000_000) return `${second}.${String(micros).padStart(6, "0")}Z`;
+	return `${new Date(Date.parse(`${second}Z`) + 1_000).toISOString().slice(0, 19)}.000000Z`;
 }

@@ -5,7 +5,6 @@ import { alignWithTasks, deleteAgent, insertAgent, listAgents, takeUp } from "..
 import type { Queryable } from "../stores/postgres.ts";
 import { deleteSwarm, findSwarm, setTopology, wipe } from "../stores/swarms.ts";
 import { listTasks, orphanedClaims, putBack, startTask, statesOf } from "../stores/tasks.ts";
-import { setAgentsSpawned } from "../stores/workspaces.ts";
 import { MAX_AGENTS } from "./agents.ts";
 import type { Change, Changer } from "./changes.ts";
 import { type Assignment, assignments, fittingTopology, type Skipped, toRemove } from "./plans.ts";
@@ -116,10 +115,12 @@ export function coordinationService(change: Changer): CoordinationService {
 			return change(
 				principal,
 				(client) => Promise.all([findSwarm(client, principal.workspace), listAgents(client, principal.workspace)]),
-				async ([found, agents], { client, workspace, happened, noted }) => {
+				async ([found, agents], { client, workspace, happened, countAgents, settle, noted }) => {
 					const swarm = demandSwarm(found);
+					await settle();
 					await wipe(client, workspace);
-					await Promise.all([deleteSwarm(client, workspace), setAgentsSpawned(client, workspace, 0)]);
+					await deleteSwarm(client, workspace);
+					countAgents(0);
 					happened("swarm", null, "reset", null);
 					noted("swarm_destroyed", `Swarm ${swarm.name} has ended`, { swarmId: swarm.swarmId, agents: agents.length });
 					return { swarm, agents: agents.length };
@@ -148,15 +149,18 @@ async function assign({ client, workspace, at, happened }: Change, taskId: strin
 }
 
 /** Of the type that does whatever comes. */
-async function spawnWorkers({ client, workspace, locked, at, newId, happened }: Change, count: number): Promise<Agent[]> {
+async function spawnWorkers(
+	{ client, workspace, agentsSpawned, at, newId, happened, countAgents }: Change,
+	count: number,
+): Promise<Agent[]> {
 	const spawned: Agent[] = [];
-	for (let number = locked.agentsSpawned + 1; number <= locked.agentsSpawned + count; number += 1) {
+	for (let number = agentsSpawned + 1; number <= agentsSpawned + count; number += 1) {
 		const type = "specialist";
 		const agent = await insertAgent(client, workspace, { id: newId("agent"), name: `${type}-${number}`, type, capabilities: [] }, at);
 		happened("agent", agent.id, "created", agent);
 		spawned.push(agent);
 	}
-	if (spawned.length > 0) await setAgentsSpawned(client, workspace, locked.agentsSpawned + spawned.length);
+	countAgents(agentsSpawned + spawned.length);
 	return spawned;
 }
 

@@ -5,7 +5,7 @@ import { countByNamespace } from "../stores/memory.ts";
 import type { Database } from "../stores/postgres.ts";
 import { findSwarm, putSwarm, wipe } from "../stores/swarms.ts";
 import { listTasks } from "../stores/tasks.ts";
-import { lastSeq, setAgentsSpawned } from "../stores/workspaces.ts";
+import { lastSeq } from "../stores/workspaces.ts";
 import type { Changer } from "./changes.ts";
 import { LISTED_TASKS } from "./tasks.ts";
 
@@ -17,10 +17,11 @@ export function swarmService(database: Database, change: Changer): SwarmService 
 			return change(
 				principal,
 				(client) => findSwarm(client, principal.workspace),
-				async (before, { client, workspace, at, newId, happened, noted }) => {
+				async (before, { client, workspace, at, newId, happened, countAgents, settle, noted }) => {
 					if (before !== null) demandOperator(principal);
+					await settle();
 					await wipe(client, workspace);
-					await setAgentsSpawned(client, workspace, 0);
+					countAgents(0);
 					const swarm = await putSwarm(client, workspace, { swarmId: newId("swarm"), ...settings }, at);
 					happened("swarm", null, "reset", swarm);
 					noted("swarm_initialised", `Swarm ${swarm.name} begins (${swarm.topology})`, { swarmId: swarm.swarmId });

@@ -4,9 +4,9 @@ import type { Queryable } from "./postgres.ts";
 /** A workspace that this transaction alone may change until it ends. */
 export interface LockedWorkspace {
 	/** Position of its last event. */
-	readonly seq: number;
+	seq: number;
 	/** Agents since the swarm began. */
-	readonly agentsSpawned: number;
+	agentsSpawned: number;
 	/** The time of this change, to the microsecond, as PostgreSQL reads it: later than that of every change before. */
 	readonly at: string;
 }
@@ -42,25 +42,44 @@ async function readLocked(client: Queryable, workspace: string): Promise<LockedW
 	return row;
 }
 
-/** Appends to the sequence of events, which the lock keeps in the order of the commits, and to the activities. */
+/** What one change adds. */
+export interface Appended {
+	/** The change's time, to the microsecond. */
+	readonly at: string;
+	readonly events: readonly SyncEvent[];
+	readonly activities: readonly Activity[];
+}
+
+/**
+ * Appends to the sequence of events, which the lock keeps in the order of the commits, and to the activities.
+ *
+ * @param agentsSpawned see {@link LockedWorkspace}
+ */
 export async function appendChanges(
 	client: Queryable,
 	workspace: string,
-	changes: { readonly at: string; readonly events: readonly SyncEvent[]; readonly activities: readonly Activity[] },
+	changes: readonly Appended[],
+	agentsSpawned: number,
 ): Promise<void> {
+	const dated = <T>(of: (change: Appended) => readonly T[]) =>
+		JSON.stringify(changes.flatMap((change) => of(change).map((each) => ({ ...each, at: change.at }))));
 	await client.query({
 		name: "workspace-append",
 		text: `with
-			moved as (update workspaces set event_seq = event_seq + jsonb_array_length($3::jsonb), last_change = $2::timestamptz where workspace = $1),
+			moved as (
+				update workspaces set event_seq = event_seq + jsonb_array_length($3::jsonb), last_change = $2::timestamptz, agents_spawned = $5
+				where workspace = $1
+			),
 			noted as (
 				insert into activities (workspace, id, type, message, metadata, "timestamp")
-				select $1, id, type, message, metadata, $2::timestamptz
-				from jsonb_to_recordset($4::jsonb) as each (id text, type text, message text, metadata jsonb)
+				select $1, id, type, message, metadata, at
+				from jsonb_to_recordset($4::jsonb) as each (id text, type text, message text, metadata jsonb, at timestamptz)
 			)
 			insert into events_outbox (workspace, seq, entity_type, entity_id, action, data, created_at)
-			select $1, seq, "entityType", "entityId", action, nullif(data, 'null'), $2::timestamptz
-			from jsonb_to_recordset($3::jsonb) as each (seq bigint, "entityType" text, "entityId" text, action text, data jsonb)`,
-		values: [workspace, changes.at, JSON.stringify(changes.events), JSON.stringify(changes.activities)],
+			select $1, seq, "entityType", "entityId", action, nullif(data, 'null'), at
+			from jsonb_to_recordset($3::jsonb)
+				as each (seq bigint, "entityType" text, "entityId" text, action text, data jsonb, at timestamptz)`,
+		values: [workspace, changes.at(-1)?.at, dated(({ events }) => events), dated(({ activities }) => activities), agentsSpawned],
 	});
 }
 
@@ -82,13 +101,4 @@ export async function lastSeq(client: Queryable, workspace: string): Promise<num
 		values: [workspace],
 	});
 	return row?.seq ?? 0;
-}
-
-/** See {@link LockedWorkspace.agentsSpawned}. */
-export async function setAgentsSpawned(client: Queryable, workspace: string, spawned: number): Promise<void> {
-	await client.query({
-		name: "workspace-agents-spawned",
-		text: "update workspaces set agents_spawned = $2 where workspace = $1",
-		values: [workspace, spawned],
-	});
 }

@@ -61,6 +61,18 @@ describe.skipIf(missing)(`changes that are asked for at the same time${missing ?
 		expect(new Set(seqs).size).toBe(seqs.length);
 	});
 
+	it("that begin a swarm anew take along what came before them, and nothing that comes after", async () => {
+		const [domain] = domains as [Domain];
+		const eve = principal("anew", "eve");
+		const begin = () => domain.swarm.initialise(eve, { topology: "mesh", name: "anew", strategy: null, maxAgents: 50 });
+		// The first is committed by itself; all that come meanwhile, together.
+		const outcomes = [spawn(domain, eve), spawn(domain, eve), spawn(domain, eve), begin(), spawn(domain, eve), spawn(domain, eve)];
+		await Promise.all(outcomes);
+		expect((await domain.agents.list(eve)).map(({ name }) => name).sort()).toEqual(["coder-1", "coder-2"]);
+		const types = (await domain.activities.list(eve, 100)).map(({ type }) => type);
+		expect(types).toEqual(["agent_spawned", "agent_spawned", "swarm_initialised"]);
+	});
+
 	it("that wait in too great a number are refused, and may be asked for again", async () => {
 		const [domain] = domains as [Domain];
 		const outcomes = await Promise.all(
