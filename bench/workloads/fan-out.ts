@@ -4,6 +4,7 @@ import { type Context, fewSockets, NODES, WORKERS_PER_NODE, type Workload } from
 import { inPairs, peerOf, type Run, ratioOf, subjectOf } from "../kit/pairs.ts";
 import { type Roles, startCounting } from "../kit/proc.ts";
 import { atLeast, atMost, type Findings } from "../kit/result.ts";
+import { spreadOf } from "../kit/stats.ts";
 import { type Publisher, startPublisher } from "../load/publisher.ts";
 import { type FleetOrder, latencyBelow, SocketGenerators, type SocketsReport } from "../load/sockets-client.ts";
 import { startRedisPeer, startSocketPeers } from "../socket-peers.ts";
@@ -20,7 +21,9 @@ interface FanOutRun extends Run {
 	readonly report: SocketsReport;
 	readonly expected: number;
 	readonly cpuUs: Readonly<Record<string, number>>;
-	/** Deliveries in a second of CPU: of those that deliver, Redis among them. */
+	readonly posted: number;
+	/** CPU of those that deliver, Redis among them, microseconds; and deliveries in a second of it. */
+	readonly us: number;
 	readonly perCpuSecond: number;
 	readonly failedPosts: readonly string[];
 }
@@ -36,7 +39,7 @@ export const fanOut: Workload = {
 	name: "fanout",
 	groups: ["sync"],
 	title: "Fan-out over four nodes",
-	what: `Clients spread over four processes listen, without a load balancer; ${BURST} tasks come in as HTTP posts at the same moment, again as soon as every client has heard of every one of them. A task is two messages of some 300 bytes, itself and a line of the log; a delivery is one message at one client. CPU is that of the processes that hold the clients and of Redis; here each task is also a transaction in PostgreSQL, whose CPU is given beside it. Against Socket.IO with its Redis adapter, and against the package ws with Redis, one write for all messages of 20 ms.`,
+	what: `Clients spread over four processes listen, without a load balancer; ${BURST} tasks come in as HTTP posts at the same moment, again as soon as every client has heard of every one of them. A task is two messages of some 300 bytes, itself and a line of the log; a delivery is one message at one client. CPU is that of the processes that hold the clients and of Redis; here each task is also a request with a credential and a transaction in PostgreSQL, whose own CPU is given beside it. Delivering alone is the same without what as many posts cost afterwards, when the clients are gone, so that it is told how much of the difference is the telling and how much the asking. Against Socket.IO with its Redis adapter, and against the package ws with Redis, one write for all messages of 20 ms.`,
 	sockets: fewSockets,
 	async run(context) {
 		const generators = context.opened(await SocketGenerators.start(context.mode.listeners * 3));
@@ -52,9 +55,15 @@ export const fanOut: Workload = {
 		const againstRaw = await inPairs("against coalescing ws", context.mode.pairs, run(subject), run(coalescing));
 		context.say("latency at an even pace");
 		const paced = await pace(context, generators, subject);
+		context.say("posts that nobody hears of");
+		const postUs = await postAlone(context, generators, subject);
+		const rawPostUs = await postAlone(context, generators, coalescing);
 
 		const perCpu = (each: FanOutRun) => each.perCpuSecond;
 		const usOf = (each: FanOutRun) => 1_000_000 / each.perCpuSecond;
+		const delivering = (each: FanOutRun, alone: number) => (each.us - each.posted * alone) / each.report.marks;
+		const deliveringUs = spreadOf(againstRaw.kept.map((pair) => delivering(pair.subject, postUs)));
+		const rawDeliveringUs = spreadOf(againstRaw.kept.map(({ peer }) => delivering(peer, rawPostUs)));
 		const ours = [...againstSocketIo.kept, ...againstRaw.kept].map((pair) => pair.subject);
 		const missing = [...ours, paced].reduce((sum, { report, expected }) => sum + Math.max(0, expected - report.marks), 0);
 		const torn = [...ours, paced].reduce((sum, { report }) => sum + report.torn, 0);
@@ -66,6 +75,11 @@ export const fanOut: Workload = {
 				{ name: "CPU a delivery", value: subjectOf(againstSocketIo, usOf), unit: "us" },
 				{ name: "CPU a delivery, Socket.IO", value: peerOf(againstSocketIo, usOf), unit: "us" },
 				{ name: "CPU a delivery, coalescing ws", value: peerOf(againstRaw, usOf), unit: "us" },
+				{ name: "delivering alone, CPU a delivery", value: deliveringUs, unit: "us" },
+				{ name: "delivering alone, CPU a delivery, coalescing ws", value: rawDeliveringUs, unit: "us" },
+				{ name: "delivering alone, ratio to coalescing ws", value: rawDeliveringUs.median / deliveringUs.median, unit: "x" },
+				{ name: "CPU a post that nobody hears of", value: postUs, unit: "us" },
+				{ name: "CPU a post that nobody hears of, coalescing ws", value: rawPostUs, unit: "us" },
 				{
 					name: "PostgreSQL's CPU a task",
 					value: subjectOf(
@@ -118,11 +132,11 @@ async function openSubject(context: Context, generators: SocketGenerators): Prom
 	const subject = await context.subject();
 	const token = await subject.token("watcher", "fan-out");
 	const servers = (await subject.nodes()).flatMap(({ address, ports }) => ports.map((port) => ({ host: address, port })));
-	await openShares(context, generators, "subject", servers, { engine: false, path: "/sync", tokens: [token] }, subject.authority);
 	const publisher = startPublisher(
 		servers.map((server) => ({ ...server, path: "/api/hive/tasks" })),
 		{ host: subject.authority, authorization: `Bearer ${token}` },
 	);
+	await openShares(context, generators, "subject", servers, { engine: false, path: "/sync", tokens: [token] }, subject.authority);
 	return { fleet: "subject", publisher, roles: await subject.roles() };
 }
 
@@ -135,9 +149,28 @@ async function openPeer(
 	const peers = await startSocketPeers(context, kind, SERVERS, redis.port);
 	const servers = peers.ports.map((port) => ({ host: "127.0.0.1", port }));
 	const path = kind === "socket-io" ? "/socket.io/?EIO=4&transport=websocket" : "/";
-	await openShares(context, generators, kind, servers, { engine: kind === "socket-io", path, tokens: [] });
 	const publisher = startPublisher(peers.ports.map((port) => ({ host: "127.0.0.1", port, path: "/" })));
+	await openShares(context, generators, kind, servers, { engine: kind === "socket-io", path, tokens: [] });
 	return { fleet: kind, publisher, roles: { app: peers.pids, redis: [redis.pid] } };
+}
+
+/** What a post costs when its clients are gone: CPU, microseconds, in bursts as before. */
+async function postAlone(context: Context, generators: SocketGenerators, { fleet, publisher, roles }: Party): Promise<number> {
+	await generators.close(fleet);
+	const post = async (ms: number) => {
+		const before = publisher.sent;
+		for (const end = performance.now() + ms; performance.now() < end; ) await publisher.burst(BURST);
+		return publisher.sent - before;
+	};
+	await post(context.mode.warmMs);
+	const count = startCounting(roles, context.ours);
+	const posts = await post(context.mode.fanOutMs);
+	return costOf(count().cpuUs) / posts;
+}
+
+/** Of those that deliver, Redis among them. */
+function costOf({ app = 0, redis = 0 }: Readonly<Record<string, number>>): number {
+	return app + redis;
 }
 
 /** The same number of clients at each server. @param authority what they call it; its address else */
@@ -170,7 +203,7 @@ async function bursts(context: Context, generators: SocketGenerators, { fleet, p
 	}
 	const { cpuUs, foreign } = count();
 	const report = await generators.report(fleet);
-	const us = (cpuUs.app ?? 0) + (cpuUs.redis ?? 0);
+	const us = costOf(cpuUs);
 	return {
 		report,
 		expected: posted * MESSAGES * report.sockets,
@@ -178,6 +211,8 @@ async function bursts(context: Context, generators: SocketGenerators, { fleet, p
 		foreign,
 		invalid: null,
 		perCpuSecond: report.marks / (us / 1_000_000),
+		us,
+		posted,
 		failedPosts: publisher.failed.slice(counted),
 	};
 }
@@ -204,6 +239,8 @@ async function pace(context: Context, generators: SocketGenerators, { fleet, pub
 		foreign,
 		invalid: null,
 		perCpuSecond: Number.NaN,
+		us: costOf(cpuUs),
+		posted: posts.length,
 		failedPosts: publisher.failed.slice(counted),
 	};
 }

@@ -1,17 +1,25 @@
 /** From the call of a tool to its result. */
-import { type Context, fewSockets, type Workload } from "../context.ts";
-import { inPairs } from "../kit/pairs.ts";
+import { type Context, fewSockets, NODES, WORKERS_PER_NODE, type Workload } from "../context.ts";
+import type { Child } from "../kit/child.ts";
+import { inPairs, subjectOf } from "../kit/pairs.ts";
 import { startCounting } from "../kit/proc.ts";
 import { atMost, type Findings } from "../kit/result.ts";
-import { type Latency, spreadOf } from "../kit/stats.ts";
+import { type Latency, latencyOf, spreadOf } from "../kit/stats.ts";
 import { postRequest } from "../load/http-client.ts";
+import type { Produced, ProducerOrder } from "../peers/bullmq.ts";
 import { peerFile } from "../peers.ts";
 import { startRedisPeer } from "../socket-peers.ts";
-import { closedLoop, post, type Target, warmUp } from "./http-parts.ts";
+import { closedLoop, openLoop, post, type Target, warmUp } from "./http-parts.ts";
 
-/** Calls under way at once: one, for how long it takes; many, for how many there can be. */
+/** Calls under way at once: one, for what it takes when nothing else is to be done; many, for how many there can be. */
 const FEW = 1;
 const MANY = 64;
+
+/** Of the capacity that was just found: at this pace both are asked for the latency that counts. */
+const PACE = 0.3;
+
+/** As many as there are API workers. */
+const PRODUCERS = NODES * WORKERS_PER_NODE;
 
 interface Run {
 	readonly perSecond: number;
@@ -24,7 +32,7 @@ export const jobs: Workload = {
 	name: "jobs",
 	groups: [],
 	title: "From a tool's call to its result",
-	what: "POST /api/mcp/execute of a tool that reads one entry of the memory, through the load balancer: the job is committed in PostgreSQL with a synchronous standby before anything else, run by a job worker, and its result committed. Beside it BullMQ alone, which adds a job to Redis and waits for it: nothing is read, and nothing survives the loss of Redis. Both Redis servers write an append-only file, once a second.",
+	what: "POST /api/mcp/execute of a tool that reads one entry of the memory, through the load balancer: the job is committed in PostgreSQL with a synchronous standby before anything else, run by a job worker, and its result committed. Beside it BullMQ alone, which adds a job to Redis and waits for it: nothing is read, and nothing survives the loss of Redis. As many processes add jobs there as there are API workers here, and one runs them, as here. Both Redis servers write an append-only file, once a second. Latency is measured at the same pace for both, a share of what this can do, each call at its time whatever became of those before: a closed loop asks the faster one more often, and what runs often runs faster.",
 	sockets: fewSockets,
 	async run(context) {
 		const subject = await context.subject();
@@ -40,44 +48,49 @@ export const jobs: Workload = {
 		};
 		const roles = await subject.roles();
 		const generator = await context.generator();
-		const durable = async (inFlight: number): Promise<Run> => {
-			const run = await generator.run({ ...closedLoop(context, target), connections: inFlight, sources: 1, timed: true }, roles);
+		const durable = async (how: { inFlight: number; rate: number | null }): Promise<Run> => {
+			const order =
+				how.rate === null ? { ...closedLoop(context, target), connections: how.inFlight } : openLoop(context, target, how.rate, MANY);
+			const run = await generator.run({ ...order, sources: 1, timed: true }, roles);
 			const bad = run.answered - run.good;
 			return { ...run, latency: run.latency as Latency, invalid: run.invalid ?? (bad > 0 ? `${bad} calls were not answered well` : null) };
 		};
 		const bare = await startBare(context);
 		await warmUp(context, [target]);
-		await bare(MANY, context.mode.heatMs);
+		await bare({ inFlight: MANY, rate: null }, context.mode.heatMs);
 
-		const few = await inPairs(
-			"one at a time",
-			context.mode.pairs,
-			() => durable(FEW),
-			() => bare(FEW),
-		);
-		const many = await inPairs(
-			"many at a time",
-			context.mode.pairs,
-			() => durable(MANY),
-			() => bare(MANY),
-		);
+		const pairsOf = (name: string, how: { inFlight: number; rate: number | null }) =>
+			inPairs(
+				name,
+				context.mode.pairs,
+				() => durable(how),
+				() => bare(how),
+			);
+		const many = await pairsOf("many at a time", { inFlight: MANY, rate: null });
+		const rate = Math.max(1, Math.round(PACE * subjectOf(many, ({ perSecond }) => perSecond).median));
+		const paced = await pairsOf("at a pace", { inFlight: MANY, rate });
+		const few = await pairsOf("one at a time", { inFlight: FEW, rate: null });
 		const of = (value: (pair: { subject: Run; peer: Run }) => number, { kept } = few) => spreadOf(kept.map(value));
 		return {
 			figures: [
-				{ name: "durable, one at a time: p50", value: of(({ subject: { latency } }) => latency.p50), unit: "ms" },
-				{ name: "durable, one at a time: p99", value: of(({ subject: { latency } }) => latency.p99), unit: "ms" },
-				{ name: "BullMQ alone, one at a time: p50", value: of(({ peer: { latency } }) => latency.p50), unit: "ms" },
-				{ name: "BullMQ alone, one at a time: p99", value: of(({ peer: { latency } }) => latency.p99), unit: "ms" },
+				{ name: "pace", value: rate, unit: "1/s" },
+				...latenciesOf("durable, at that pace", ({ subject: { latency } }) => latency, paced),
+				...latenciesOf("BullMQ alone, at that pace", ({ peer: { latency } }) => latency, paced),
+				{
+					name: "p50 at that pace, ratio to BullMQ alone",
+					value: of(({ subject: durably, peer }) => durably.latency.p50 / peer.latency.p50, paced),
+					unit: "x",
+					goal: atMost(5),
+				},
+				...latenciesOf("durable, one at a time", ({ subject: { latency } }) => latency, few),
+				...latenciesOf("BullMQ alone, one at a time", ({ peer: { latency } }) => latency, few),
 				{
 					name: "p50, one at a time, ratio to BullMQ alone",
 					value: of(({ subject: durably, peer }) => durably.latency.p50 / peer.latency.p50),
 					unit: "x",
-					goal: atMost(5),
 				},
 				{ name: `durable, ${MANY} at a time`, value: of(({ subject: { perSecond } }) => perSecond, many), unit: "1/s" },
-				{ name: `durable, ${MANY} at a time: p50`, value: of(({ subject: { latency } }) => latency.p50, many), unit: "ms" },
 				{ name: `BullMQ alone, ${MANY} at a time`, value: of(({ peer: { perSecond } }) => perSecond, many), unit: "1/s" },
-				{ name: `BullMQ alone, ${MANY} at a time: p50`, value: of(({ peer: { latency } }) => latency.p50, many), unit: "ms" },
 				{
 					name: `${MANY} at a time, ratio to BullMQ alone`,
 					value: of(({ subject: durably, peer }) => durably.perSecond / peer.perSecond, many),
@@ -85,24 +98,53 @@ export const jobs: Workload = {
 				},
 			],
 			charts: [],
-			remarks: [...few.remarks, ...many.remarks],
-			raw: { few: few.kept, many: many.kept },
+			remarks: [...many.remarks, ...paced.remarks, ...few.remarks],
+			raw: { many: many.kept, paced: paced.kept, few: few.kept },
 		} satisfies Findings;
 	},
 };
 
-/** A producer and a worker of BullMQ, and a Redis of their own. */
-async function startBare(context: Context): Promise<(inFlight: number, ms?: number) => Promise<Run>> {
+type JobPair = { readonly subject: Run; readonly peer: Run };
+
+function latenciesOf(name: string, latency: (pair: JobPair) => Latency, { kept }: { readonly kept: readonly JobPair[] }) {
+	return (["p50", "p99"] as const).map((which) => ({
+		name: `${name}: ${which}`,
+		value: spreadOf(kept.map((pair) => latency(pair)[which])),
+		unit: "ms",
+	}));
+}
+
+/** Producers and a worker of BullMQ, and a Redis of their own. */
+async function startBare(context: Context): Promise<(how: Pick<ProducerOrder, "inFlight" | "rate">, ms?: number) => Promise<Run>> {
 	const redis = context.opened(await startRedisPeer({ durable: true }));
 	const worker = await context.child(peerFile("bullmq"), ["worker", redis.port]);
-	const producer = await context.child(peerFile("bullmq"), ["producer", redis.port]);
-	return async (inFlight, ms = context.mode.runMs) => {
+	const producers: Child[] = [];
+	for (let started = 0; started < PRODUCERS; started++) producers.push(await context.child(peerFile("bullmq"), ["producer", redis.port]));
+	return async ({ inFlight, rate }, ms = context.mode.runMs) => {
+		// One at a time is one producer's.
+		const asked = producers.slice(0, Math.min(PRODUCERS, inFlight));
+		const order: ProducerOrder = {
+			inFlight: Math.ceil(inFlight / asked.length),
+			rate: rate === null ? null : rate / asked.length,
+			warmMs: context.mode.warmMs,
+			ms,
+		};
 		let cost = { foreign: 0 };
 		let count: (() => typeof cost) | undefined;
-		const outcome = await producer.ask<{ perSecond: number; latency: Latency }>({ inFlight, warmMs: context.mode.warmMs, ms }, (event) => {
-			if (event === "counting") count = startCounting({ worker: [worker.pid], redis: [redis.pid] }, () => [...context.ours()]);
-			if (event === "counted" && count !== undefined) cost = count();
-		});
-		return { ...outcome, foreign: cost.foreign, invalid: null };
+		let done = 0;
+		const outcomes = await Promise.all(
+			asked.map((producer) =>
+				producer.ask<Produced>(order, (event) => {
+					if (event === "counting") count ??= startCounting({ worker: [worker.pid], redis: [redis.pid] }, () => [...context.ours()]);
+					if (event === "counted" && ++done === asked.length && count !== undefined) cost = count();
+				}),
+			),
+		);
+		return {
+			perSecond: outcomes.reduce((sum, { perSecond }) => sum + perSecond, 0),
+			latency: latencyOf(outcomes.flatMap(({ latencies }) => latencies)),
+			foreign: cost.foreign,
+			invalid: null,
+		};
 	};
 }
