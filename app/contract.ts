@@ -92,6 +92,8 @@ export const env = {
 	terminalHomes: "TERMINAL_HOMES",
 	/** The first of a thousand user ids for shells, where their host is root. */
 	terminalFirstUid: "TERMINAL_FIRST_UID",
+	/** 1024 characters a second that all of a host's terminals may write together. */
+	terminalHostOutputKib: "TERMINAL_HOST_OUTPUT_KIB",
 	secretsDir: "SECRETS_DIR",
 	redisState: "REDIS_STATE",
 	redisCache: "REDIS_CACHE",

@@ -24,6 +24,12 @@ export function renderHaproxy(settings: HaproxySettings): string {
 	].join("\n\n")}\n`;
 }
 
+/**
+ * Bytes for a client that does not read them: what comes then waits at the worker, which has bounds of its own. The kernel
+ * alone would take megabytes for each. It is enough for 1 MB/s at a round trip of 100 ms.
+ */
+const UNREAD_BYTES = 131_072;
+
 function globalSection({ process, binds }: HaproxySettings): string {
 	return section("global", [
 		"log stdout format raw local0 info",
@@ -31,6 +37,7 @@ function globalSection({ process, binds }: HaproxySettings): string {
 		`nbthread ${process.threads}`,
 		...(process.drainMs > 0 ? [`grace ${process.drainMs}ms`] : []),
 		`hard-stop-after ${process.hardStopMs}ms`,
+		`tune.sndbuf.client ${UNREAD_BYTES}`,
 		...(binds.some(({ tls }) => tls)
 			? ["ssl-default-bind-options ssl-min-ver TLSv1.2", "ssl-default-bind-ciphers ECDHE+AESGCM:ECDHE+CHACHA20"]
 			: []),

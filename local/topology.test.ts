@@ -93,6 +93,7 @@ describe("the topology", () => {
 			"SECRETS_DIR",
 			"TERMINAL_FIRST_UID",
 			"TERMINAL_HOMES",
+			"TERMINAL_HOST_OUTPUT_KIB",
 		]);
 		const small = plan({}, { firstShellUid: null });
 		expect(named(small, "terminal-host-1").command.env).not.toHaveProperty("TERMINAL_FIRST_UID");

@@ -132,6 +132,10 @@ function nameOf({ name }: Service): string {
 const SHELL_USERS = 1_000;
 
 /** One a node. They are told where the state Redis is, and of no other store. */
+/** What all shells of this machine may write in a second: their hosts divide its processors between them. */
+const MACHINE_OUTPUT_KIB = 1_024;
+const LEAST_OUTPUT_KIB = 64;
+
 function terminalHostsOf({ settings, machine, layout, ports }: Ingredients, environment: Environment) {
 	const told = [env.secretsDir, env.redisState, env.redisTls].map((name) => [name, environment[name] ?? ""]);
 	// Topologies on different ports have different users, as they have different addresses.
@@ -150,6 +154,7 @@ function terminalHostsOf({ settings, machine, layout, ports }: Ingredients, envi
 				[env.podIp]: address,
 				[env.drainSeconds]: String(TERMINAL_DRAIN_SECONDS),
 				[env.terminalHomes]: layout.terminalHomes(node),
+				[env.terminalHostOutputKib]: String(Math.max(LEAST_OUTPUT_KIB, Math.floor(MACHINE_OUTPUT_KIB / settings.nodes))),
 				...(uid === null ? {} : { [env.terminalFirstUid]: String(uid) }),
 				...settings.env,
 			},

@@ -13,7 +13,7 @@ import type { TerminalHostSettings } from "./settings.ts";
 /** How often limits of time are looked at, milliseconds. */
 const SWEEP_MS = 500;
 
-/** A shell that has written more between two looks writes a lot, UTF-16 units. */
+/** A shell that has written more between two looks writes a lot, UTF-16 units; and one that waits because it has. */
 const BUSY = 8_192;
 
 /** For how long the end of a terminal is kept for who comes back, milliseconds. */
@@ -59,11 +59,14 @@ export class TerminalHost {
 	readonly #timers: NodeJS.Timeout[] = [];
 	#mailbox: Mailbox<ToHost> | null = null;
 	#open = false;
+	/** Units a second that each shell may write now. */
+	#share: number;
 
 	constructor(settings: TerminalHostSettings, quarters: Quarters, redis: Redis, observe: TerminalHostObserver) {
 		// One that comes back is another one: the terminals of the first are lost.
 		this.id = `${settings.name}-${randomUUID().slice(0, 8)}`;
 		this.#settings = settings;
+		this.#share = Math.min(settings.limits.outputPerSecond, settings.limits.hostOutputPerSecond);
 		this.#redis = redis;
 		this.#registry = new TerminalRegistry(redis);
 		this.#quarters = quarters;
@@ -152,7 +155,7 @@ export class TerminalHost {
 				...size,
 				keptOutput: limits.keptOutput,
 			},
-			limits.outputPerSecond,
+			this.#share,
 			{
 				send: (worker, message) => this.#send(worker, message),
 				wrote: (units) => this.#observe.wrote(units),
@@ -222,9 +225,9 @@ export class TerminalHost {
 	/** Those that write a lot divide between them what the host may write: what is typed elsewhere has to come through beside it. */
 	#divideOutput(): void {
 		const { outputPerSecond, hostOutputPerSecond } = this.#settings.limits;
-		const busy = [...this.#hosted.values()].filter(({ session }) => session.takeWritten() > BUSY).length;
-		const share = Math.min(outputPerSecond, hostOutputPerSecond / Math.max(1, busy));
-		for (const { session } of this.#hosted.values()) session.outputPerSecond = share;
+		const busy = [...this.#hosted.values()].filter(({ session }) => session.takeWritten() > BUSY || session.throttled).length;
+		this.#share = Math.min(outputPerSecond, hostOutputPerSecond / Math.max(1, busy));
+		for (const { session } of this.#hosted.values()) session.outputPerSecond = this.#share;
 	}
 
 	#sweep(): void {

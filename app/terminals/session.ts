@@ -13,7 +13,7 @@ const backlog = { most: 64 * 1_024, few: 16 * 1_024 } as const;
 /** Bytes typed that the shell does not read: what comes then is dropped, as a terminal does. */
 const UNREAD_INPUT = 64 * 1_024;
 
-/** The rate of output is looked at over so long, milliseconds: shorter means more and smaller messages for the same output. */
+/** A shell may be ahead of its share of output by so long, milliseconds: less means more and smaller messages for the same output. */
 const SLICE_MS = 250;
 
 /** How often a paused shell is looked at, milliseconds. */
@@ -59,7 +59,8 @@ export class Session {
 	#reason: EndReason = "exited";
 	#gathering: NodeJS.Timeout | null = null;
 	#sentAt = 0;
-	#slice = { at: 0, units: 0 };
+	/** Until when what it has written takes, at the share it had then, milliseconds of a clock that does not jump. */
+	#paidUntil = 0;
 	#throttled: NodeJS.Timeout | null = null;
 	/** While it is paused: looks whether the shell is still there. */
 	#watching: NodeJS.Timeout | null = null;
@@ -104,6 +105,11 @@ export class Session {
 	/** Whether nobody has been told of its end. */
 	get unread(): boolean {
 		return !this.#told;
+	}
+
+	/** Whether the shell waits because it has written more than its share. */
+	get throttled(): boolean {
+		return this.#throttled !== null;
 	}
 
 	/** @returns units written since this was asked last */
@@ -215,17 +221,16 @@ export class Session {
 		this.#readers.delete(attachment);
 	}
 
-	/** Too much in a slice of time: the shell waits for the next one. */
+	/** Each unit takes its time of the shell's share. Who is ahead of it by too much waits; a small share comes in whole pieces. */
 	#count(units: number, now: number): void {
-		if (now - this.#slice.at >= SLICE_MS) this.#slice = { at: now, units: 0 };
-		this.#slice.units += units;
-		if (this.#throttled !== null || this.#slice.units < (this.outputPerSecond * SLICE_MS) / 1_000) return;
-		// One that wrote more at once waits longer.
-		const debt = (this.#slice.units / this.outputPerSecond) * 1_000;
+		const msOf = (written: number) => (written / this.outputPerSecond) * 1_000;
+		this.#paidUntil = Math.max(this.#paidUntil, now) + msOf(units);
+		const ahead = this.#paidUntil - now;
+		if (this.#throttled !== null || ahead < Math.max(SLICE_MS, msOf(PIECE))) return;
 		this.#throttled = setTimeout(() => {
 			this.#throttled = null;
 			this.#settle();
-		}, debt);
+		}, ahead);
 	}
 
 	/**

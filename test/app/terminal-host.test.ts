@@ -203,6 +203,23 @@ describe.skipIf(redisMissing)(`a terminal host${redisMissing ? `: ${redisMissing
 		expect(await old.next("terminal:exit")).toMatchObject({ sessionId: busy, reason: "lifetime" });
 	});
 
+	it("divides what it may write between those that write a lot, however little is left for each", async () => {
+		const [perSecond, seconds] = [64 * 1_024, 4];
+		const { port } = await host({ [env.terminalHostOutputKib]: "64" });
+		for (let opened = 0; opened < 8; opened += 1) {
+			const ada = await client();
+			ada.send("terminal:input", { sessionId: await ada.open(), input: "yes\r" });
+		}
+		const written = () => metric(port, "terminal_output_characters_total");
+		// The first of them were alone.
+		await sleep(4_000);
+		const before = await written();
+		await sleep(seconds * 1_000);
+		const rate = ((await written()) - before) / seconds;
+		expect(rate).toBeGreaterThan(perSecond / 4);
+		expect(rate).toBeLessThan(perSecond * 1.5);
+	});
+
 	it("ends its terminals with a reason when it is told to stop, and leaves nothing running", async () => {
 		const started = await host({ [env.drainSeconds]: "8" });
 		const ada = await client();
