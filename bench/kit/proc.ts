@@ -86,6 +86,8 @@ export interface Cost {
 	readonly cpuUs: Readonly<Record<string, number>>;
 	/** Share of the machine's processors that went to others: to processes that are not ours, and to the host. */
 	readonly foreign: number;
+	/** Share that went to everything of the benchmark's. */
+	readonly used: number;
 }
 
 /**
@@ -107,6 +109,7 @@ export function startCounting(roles: Roles, ours: () => readonly number[]): () =
 			seconds: (performance.now() - began) / 1_000,
 			cpuUs: Object.fromEntries(Object.entries(roles).map(([role, pids]) => [role, cpuUsOf(pids) - (before[role] as number)])),
 			foreign: all > 0 ? others / all : 0,
+			used: all > 0 ? own / all : 0,
 		};
 	};
 }

@@ -15,8 +15,9 @@ import type { Subject } from "../subject.ts";
 const UNREAD = 100;
 const PER_PRINCIPAL = 8;
 
-/** Tasks a second that everybody is told of, two messages each. */
+/** Tasks a second that everybody is told of, two messages each, at most; and the share of the processors that this may take. */
 const TASKS_PER_SECOND = 20;
+const LOAD = 0.6;
 
 const SETTLE_MS = 800;
 
@@ -29,7 +30,7 @@ export const terminals: Workload = {
 	name: "terminals",
 	groups: [],
 	title: "Echo of a terminal",
-	what: "From a key to its echo, one key every 25 ms, by the kernel's own echo of a PTY with `cat` in it: through HAProxy, a worker, Redis and a terminal host and back, beside one process with the packages ws and node-pty. Then while the sockets of a workspace are told of 20 tasks a second, and while 100 more terminals run `yes` and their clients read nothing.",
+	what: "From a key to its echo, one key every 25 ms, by the kernel's own echo of a PTY with `cat` in it: through HAProxy, a worker, Redis and a terminal host and back, beside one process with the packages ws and node-pty. Then while the sockets of a workspace are told of tasks at a pace that takes 60 % of the processors, 20 a second at most, and while 100 more terminals run `yes` and their clients read nothing.",
 	sockets: fewSockets,
 	async run(context) {
 		const subject = await context.subject();
@@ -51,7 +52,7 @@ export const terminals: Workload = {
 		context.say("idle");
 		const idle = await inPairs("idle", context.mode.pairs, echo(ours), echo(raw));
 		context.say("beside a fan-out");
-		const busy = await besideFanOut(context, subject, echo(ours));
+		const { echo: busy, pace, used } = await besideFanOut(context, subject, echo(ours));
 		context.say(`beside ${UNREAD} terminals that nobody reads`);
 		const before = await echo(ours)();
 		const unread = await besideUnread(context, subject, url, echo(ours));
@@ -65,6 +66,8 @@ export const terminals: Workload = {
 				{ name: "idle p99, ratio to ws and node-pty alone", value: ratioOf(idle, at("p99"), at("p99")), unit: "x", goal: atMost(2) },
 				{ name: "beside a fan-out p50", value: busy.p50, unit: "ms" },
 				{ name: "beside a fan-out p99", value: busy.p99, unit: "ms", goal: atMost(20) },
+				{ name: "tasks then", value: pace, unit: "1/s" },
+				{ name: "processors used then", value: 100 * used, unit: "%" },
 				{ name: `beside ${UNREAD} unread terminals p99`, value: unread.echo.p99, unit: "ms" },
 				{ name: "the same, ratio to without them", value: unread.echo.p99 / before.p99, unit: "x", goal: atMost(2) },
 				{
@@ -100,7 +103,11 @@ async function measured(context: Context, typist: Typist, keys: number): Promise
 	return { ...latency, foreign: counted().foreign, invalid: null };
 }
 
-async function besideFanOut(context: Context, subject: Subject, echo: () => Promise<Echo>): Promise<Echo> {
+async function besideFanOut(
+	context: Context,
+	subject: Subject,
+	echo: () => Promise<Echo>,
+): Promise<{ readonly echo: Echo; readonly pace: number; readonly used: number }> {
 	const { listeners } = context.mode;
 	const generators = context.opened(await SocketGenerators.start(listeners));
 	const token = await subject.token("watcher", "terminals-fan-out");
@@ -111,12 +118,26 @@ async function besideFanOut(context: Context, subject: Subject, echo: () => Prom
 		host: subject.authority,
 		authorization: `Bearer ${token}`,
 	});
-	const pacing = setInterval(() => void publisher.burst(1), 1_000 / TASKS_PER_SECOND);
+	/** Tells of tasks at a pace meanwhile. @returns the share of the processors that all of this took */
+	const telling = async (pace: number, meanwhile: () => Promise<unknown>): Promise<number> => {
+		const pacing = setInterval(() => void publisher.burst(1), 1_000 / pace);
+		try {
+			await sleep(context.mode.warmMs);
+			const count = startCounting({}, context.ours);
+			await meanwhile();
+			return count().used;
+		} finally {
+			clearInterval(pacing);
+		}
+	};
 	try {
-		await sleep(context.mode.warmMs);
-		return await echo();
+		const most = await telling(TASKS_PER_SECOND, () => sleep(context.mode.runMs));
+		const pace = Math.min(TASKS_PER_SECOND, (TASKS_PER_SECOND * LOAD) / most);
+		await sleep(SETTLE_MS);
+		const results: Echo[] = [];
+		const used = await telling(pace, async () => results.push(await echo()));
+		return { echo: results[0] as Echo, pace, used };
 	} finally {
-		clearInterval(pacing);
 		publisher.close();
 		await generators.close("told");
 	}
