@@ -68,7 +68,7 @@ export interface DatabaseObserver {
 
 /**
  * - `lagging`: the replica has not replayed what the principal wrote, or is too old for anybody
- * - `down`: the replica does not answer
+ * - `down`: the replica does not answer, or has no connection to spare
  * - `unknown`: nobody can say what the principal wrote
  * - `conflict`: the replica's replay needed what the read was looking at
  */

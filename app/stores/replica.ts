@@ -60,7 +60,10 @@ export class Replica {
 				this.#failed(error);
 				return { fallback: "down" };
 			}
-			if (isDatabaseError(error) && troubleOf(error) === "conflict") return { fallback: "conflict" };
+			const trouble = isDatabaseError(error) ? troubleOf(error) : null;
+			if (trouble === "conflict") return { fallback: "conflict" };
+			// All connections wait for it, and that it hangs is about to be found out.
+			if (trouble === "busy") return { fallback: "down" };
 			throw outward(error);
 		}
 	}

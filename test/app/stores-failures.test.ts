@@ -131,6 +131,21 @@ describe.skipIf(missing)("the database's connections", () => {
 			expect(await small.database.readPrimary(one)).toEqual([{ one: 1 }]);
 		});
 
+		it("send readers to the primary while a replica has none to spare", async () => {
+			const small = rig.worker({ pool: { primary: 4, replica: 1 }, timeoutsMs: { ...timeouts, connect: 200 } });
+			const onReplica = async () => {
+				await small.database.read(null, one);
+				return small.told.statements.replica > 0;
+			};
+			await until(onReplica);
+			const before = small.told.fallbacks.down ?? 0;
+			const slow = small.database.read(null, (client) => client.query({ name: "test-sleep", text: "select pg_sleep(0.6)", values: [] }));
+			expect(await small.database.read(null, one)).toEqual([{ one: 1 }]);
+			expect(small.told.fallbacks.down).toBe(before + 1);
+			expect(small.database.status.replicas).toEqual(["up"]);
+			await slow;
+		});
+
 		it("end a statement that takes too long, and leave nothing of its transaction", async () => {
 			const short = rig.worker({ timeoutsMs: { ...timeouts, statement: 200 } });
 			const slow = short.database.write(["writer"], async (client) => {
