@@ -161,7 +161,6 @@ const ownEnv = {
 	terminalDetachedSeconds: "TERMINAL_DETACHED_SECONDS",
 	terminalLifetimeSeconds: "TERMINAL_LIFETIME_SECONDS",
 	terminalOutputKib: "TERMINAL_OUTPUT_KIB",
-	terminalHostOutputKib: "TERMINAL_HOST_OUTPUT_KIB",
 	terminalProcesses: "TERMINAL_PROCESSES",
 	terminalMemoryMib: "TERMINAL_MEMORY_MIB",
 	logLevel: "LOG_LEVEL",

@@ -131,11 +131,11 @@ function nameOf({ name }: Service): string {
 /** User ids of one terminal host. */
 const SHELL_USERS = 1_000;
 
-/** One a node. They are told where the state Redis is, and of no other store. */
 /** What all shells of this machine may write in a second: their hosts divide its processors between them. */
 const MACHINE_OUTPUT_KIB = 1_024;
 const LEAST_OUTPUT_KIB = 64;
 
+/** One a node. They are told where the state Redis is, and of no other store. */
 function terminalHostsOf({ settings, machine, layout, ports }: Ingredients, environment: Environment) {
 	const told = [env.secretsDir, env.redisState, env.redisTls].map((name) => [name, environment[name] ?? ""]);
 	// Topologies on different ports have different users, as they have different addresses.
