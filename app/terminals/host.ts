@@ -60,17 +60,17 @@ export class TerminalHost {
 	#mailbox: Mailbox<ToHost> | null = null;
 	#open = false;
 	/** Units a second that each shell may write now. */
-	#share: number;
+	#share = 0;
 
 	constructor(settings: TerminalHostSettings, quarters: Quarters, redis: Redis, observe: TerminalHostObserver) {
 		// One that comes back is another one: the terminals of the first are lost.
 		this.id = `${settings.name}-${randomUUID().slice(0, 8)}`;
 		this.#settings = settings;
-		this.#share = Math.min(settings.limits.outputPerSecond, settings.limits.hostOutputPerSecond);
 		this.#redis = redis;
 		this.#registry = new TerminalRegistry(redis);
 		this.#quarters = quarters;
 		this.#observe = observe;
+		this.#divideOutput();
 	}
 
 	/** Terminals whose shell is there. */

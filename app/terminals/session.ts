@@ -14,7 +14,7 @@ const backlog = { most: 64 * 1_024, few: 16 * 1_024 } as const;
 const UNREAD_INPUT = 64 * 1_024;
 
 /** A shell may be ahead of its share of output by so long, milliseconds: less means more and smaller messages for the same output. */
-const SLICE_MS = 250;
+const LEAD_MS = 250;
 
 /** How often a paused shell is looked at, milliseconds. */
 const WATCH_MS = 50;
@@ -226,7 +226,7 @@ export class Session {
 		const msOf = (written: number) => (written / this.outputPerSecond) * 1_000;
 		this.#paidUntil = Math.max(this.#paidUntil, now) + msOf(units);
 		const ahead = this.#paidUntil - now;
-		if (this.#throttled !== null || ahead < Math.max(SLICE_MS, msOf(PIECE))) return;
+		if (this.#throttled !== null || ahead < Math.max(LEAD_MS, msOf(PIECE))) return;
 		this.#throttled = setTimeout(() => {
 			this.#throttled = null;
 			this.#settle();
