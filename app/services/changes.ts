@@ -108,7 +108,8 @@ class Together {
 	readonly #changes: Appended[] = [];
 	/** How many of them are written. */
 	#written = 0;
-	#last: LockedWorkspace | null = null;
+	/** The workspace after the last of them. */
+	#state: { seq: number; agentsSpawned: number; at: string } | null = null;
 
 	/** @param locked asked for together with what the first change depends on */
 	constructor(locked: Promise<LockedWorkspace>) {
@@ -121,9 +122,9 @@ class Together {
 
 	/** The next change. Its functions may be taken out of it. */
 	async open(client: Queryable, workspace: string): Promise<Change> {
-		const locked = this.#last === null ? await this.#locked : { ...this.#last, at: microsecondAfter(this.#last.at) };
-		this.#last = locked;
-		const { at, agentsSpawned } = locked;
+		const state = this.#state === null ? { ...(await this.#locked) } : { ...this.#state, at: microsecondAfter(this.#state.at) };
+		this.#state = state;
+		const { at, agentsSpawned } = state;
 		const timestamp = Date.parse(at);
 		const events: SyncEvent[] = [];
 		const activities: Activity[] = [];
@@ -131,8 +132,8 @@ class Together {
 		this.#changes.push({ at, events, activities });
 		const newId = (prefix: string) => `${prefix}-${timestamp}-${randomBytes(12).toString("hex")}`;
 		const happened: Change["happened"] = (entityType, entityId, action, data) => {
-			locked.seq += 1;
-			events.push({ seq: locked.seq, entityType, entityId, action, data, timestamp });
+			state.seq += 1;
+			events.push({ seq: state.seq, entityType, entityId, action, data, timestamp });
 		};
 		const noted: Change["noted"] = (type, message, metadata) => {
 			const activity = { id: newId("activity"), type, message, metadata, timestamp };
@@ -140,7 +141,7 @@ class Together {
 			happened("activity", activity.id, "created", activity);
 		};
 		const countAgents = (spawned: number) => {
-			locked.agentsSpawned = spawned;
+			state.agentsSpawned = spawned;
 		};
 		const settle = () => this.append(client, workspace, before);
 		return { client, workspace, agentsSpawned, at, newId, happened, noted, countAgents, settle };
@@ -150,7 +151,7 @@ class Together {
 	async append(client: Queryable, workspace: string, until = this.#changes.length): Promise<void> {
 		const changes = this.#changes.slice(this.#written, until).filter(({ events }) => events.length > 0);
 		this.#written = until;
-		if (changes.length > 0) await appendChanges(client, workspace, changes, (this.#last as LockedWorkspace).agentsSpawned);
+		if (this.#state !== null && changes.length > 0) await appendChanges(client, workspace, changes, this.#state.agentsSpawned);
 	}
 }
 

@@ -3,11 +3,12 @@ import type { Agent, Principal, Swarm, Task } from "../model.ts";
 import { ServiceError } from "../ports.ts";
 import { alignWithTasks, deleteAgent, insertAgent, listAgents, takeUp } from "../stores/agents.ts";
 import type { Queryable } from "../stores/postgres.ts";
-import { deleteSwarm, findSwarm, setTopology, wipe } from "../stores/swarms.ts";
+import { deleteSwarm, findSwarm, setTopology } from "../stores/swarms.ts";
 import { listTasks, orphanedClaims, putBack, startTask, statesOf } from "../stores/tasks.ts";
 import { MAX_AGENTS } from "./agents.ts";
 import type { Change, Changer } from "./changes.ts";
 import { type Assignment, assignments, fittingTopology, type Skipped, toRemove } from "./plans.ts";
+import { clear } from "./swarm.ts";
 import { LISTED_TASKS } from "./tasks.ts";
 
 /** Agents that one change spawns or removes, so that others need not wait long for theirs. */
@@ -115,12 +116,11 @@ export function coordinationService(change: Changer): CoordinationService {
 			return change(
 				principal,
 				(client) => Promise.all([findSwarm(client, principal.workspace), listAgents(client, principal.workspace)]),
-				async ([found, agents], { client, workspace, happened, countAgents, settle, noted }) => {
+				async ([found, agents], open) => {
+					const { client, workspace, happened, noted } = open;
 					const swarm = demandSwarm(found);
-					await settle();
-					await wipe(client, workspace);
+					await clear(open);
 					await deleteSwarm(client, workspace);
-					countAgents(0);
 					happened("swarm", null, "reset", null);
 					noted("swarm_destroyed", `Swarm ${swarm.name} has ended`, { swarmId: swarm.swarmId, agents: agents.length });
 					return { swarm, agents: agents.length };

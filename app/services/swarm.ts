@@ -6,7 +6,7 @@ import type { Database } from "../stores/postgres.ts";
 import { findSwarm, putSwarm, wipe } from "../stores/swarms.ts";
 import { listTasks } from "../stores/tasks.ts";
 import { lastSeq } from "../stores/workspaces.ts";
-import type { Changer } from "./changes.ts";
+import type { Change, Changer } from "./changes.ts";
 import { LISTED_TASKS } from "./tasks.ts";
 
 export function swarmService(database: Database, change: Changer): SwarmService {
@@ -17,11 +17,10 @@ export function swarmService(database: Database, change: Changer): SwarmService 
 			return change(
 				principal,
 				(client) => findSwarm(client, principal.workspace),
-				async (before, { client, workspace, at, newId, happened, countAgents, settle, noted }) => {
+				async (before, open) => {
+					const { client, workspace, at, newId, happened, noted } = open;
 					if (before !== null) demandOperator(principal);
-					await settle();
-					await wipe(client, workspace);
-					countAgents(0);
+					await clear(open);
 					const swarm = await putSwarm(client, workspace, { swarmId: newId("swarm"), ...settings }, at);
 					happened("swarm", null, "reset", swarm);
 					noted("swarm_initialised", `Swarm ${swarm.name} begins (${swarm.topology})`, { swarmId: swarm.swarmId });
@@ -43,6 +42,13 @@ export function swarmService(database: Database, change: Changer): SwarmService 
 			});
 		},
 	};
+}
+
+/** Takes away the agents, the tasks and the activities, those of changes in the same transaction as well. */
+export async function clear({ client, workspace, settle, countAgents }: Change): Promise<void> {
+	await settle();
+	await wipe(client, workspace);
+	countAgents(0);
 }
 
 function demandOperator(principal: Principal): void {

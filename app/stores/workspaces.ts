@@ -4,9 +4,9 @@ import type { Queryable } from "./postgres.ts";
 /** A workspace that this transaction alone may change until it ends. */
 export interface LockedWorkspace {
 	/** Position of its last event. */
-	seq: number;
+	readonly seq: number;
 	/** Agents since the swarm began. */
-	agentsSpawned: number;
+	readonly agentsSpawned: number;
 	/** The time of this change, to the microsecond, as PostgreSQL reads it: later than that of every change before. */
 	readonly at: string;
 }
