@@ -132,11 +132,11 @@ async function openSubject(context: Context, generators: SocketGenerators): Prom
 	const subject = await context.subject();
 	const token = await subject.token("watcher", "fan-out");
 	const servers = (await subject.nodes()).flatMap(({ address, ports }) => ports.map((port) => ({ host: address, port })));
+	await openShares(context, generators, "subject", servers, { engine: false, path: "/sync", tokens: [token] }, subject.authority);
 	const publisher = startPublisher(
 		servers.map((server) => ({ ...server, path: "/api/hive/tasks" })),
 		{ host: subject.authority, authorization: `Bearer ${token}` },
 	);
-	await openShares(context, generators, "subject", servers, { engine: false, path: "/sync", tokens: [token] }, subject.authority);
 	return { fleet: "subject", publisher, roles: await subject.roles() };
 }
 
@@ -149,8 +149,8 @@ async function openPeer(
 	const peers = await startSocketPeers(context, kind, SERVERS, redis.port);
 	const servers = peers.ports.map((port) => ({ host: "127.0.0.1", port }));
 	const path = kind === "socket-io" ? "/socket.io/?EIO=4&transport=websocket" : "/";
-	const publisher = startPublisher(peers.ports.map((port) => ({ host: "127.0.0.1", port, path: "/" })));
 	await openShares(context, generators, kind, servers, { engine: kind === "socket-io", path, tokens: [] });
+	const publisher = startPublisher(peers.ports.map((port) => ({ host: "127.0.0.1", port, path: "/" })));
 	return { fleet: kind, publisher, roles: { app: peers.pids, redis: [redis.pid] } };
 }
 

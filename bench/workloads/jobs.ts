@@ -18,6 +18,9 @@ const MANY = 64;
 /** Of the capacity that was just found: at this pace both are asked for the latency that counts. */
 const PACE = 0.3;
 
+/** What is asked of both. */
+type Demand = Pick<ProducerOrder, "inFlight" | "rate">;
+
 /** As many as there are API workers. */
 const PRODUCERS = NODES * WORKERS_PER_NODE;
 
@@ -48,7 +51,7 @@ export const jobs: Workload = {
 		};
 		const roles = await subject.roles();
 		const generator = await context.generator();
-		const durable = async (how: { inFlight: number; rate: number | null }): Promise<Run> => {
+		const durable = async (how: Demand): Promise<Run> => {
 			const order =
 				how.rate === null ? { ...closedLoop(context, target), connections: how.inFlight } : openLoop(context, target, how.rate, MANY);
 			const run = await generator.run({ ...order, sources: 1, timed: true }, roles);
@@ -59,7 +62,7 @@ export const jobs: Workload = {
 		await warmUp(context, [target]);
 		await bare({ inFlight: MANY, rate: null }, context.mode.heatMs);
 
-		const pairsOf = (name: string, how: { inFlight: number; rate: number | null }) =>
+		const pairsOf = (name: string, how: Demand) =>
 			inPairs(
 				name,
 				context.mode.pairs,
@@ -70,7 +73,7 @@ export const jobs: Workload = {
 		const rate = Math.max(1, Math.round(PACE * subjectOf(many, ({ perSecond }) => perSecond).median));
 		const paced = await pairsOf("at a pace", { inFlight: MANY, rate });
 		const few = await pairsOf("one at a time", { inFlight: FEW, rate: null });
-		const of = (value: (pair: { subject: Run; peer: Run }) => number, { kept } = few) => spreadOf(kept.map(value));
+		const of = (value: (pair: JobPair) => number, { kept } = few) => spreadOf(kept.map(value));
 		return {
 			figures: [
 				{ name: "pace", value: rate, unit: "1/s" },
@@ -88,7 +91,10 @@ export const jobs: Workload = {
 					name: "p50, one at a time, ratio to BullMQ alone",
 					value: of(({ subject: durably, peer }) => durably.latency.p50 / peer.latency.p50),
 					unit: "x",
+					goal: atMost(5),
 				},
+				...latenciesOf(`durable, ${MANY} at a time`, ({ subject: { latency } }) => latency, many),
+				...latenciesOf(`BullMQ alone, ${MANY} at a time`, ({ peer: { latency } }) => latency, many),
 				{ name: `durable, ${MANY} at a time`, value: of(({ subject: { perSecond } }) => perSecond, many), unit: "1/s" },
 				{ name: `BullMQ alone, ${MANY} at a time`, value: of(({ peer: { perSecond } }) => perSecond, many), unit: "1/s" },
 				{
@@ -115,7 +121,7 @@ function latenciesOf(name: string, latency: (pair: JobPair) => Latency, { kept }
 }
 
 /** Producers and a worker of BullMQ, and a Redis of their own. */
-async function startBare(context: Context): Promise<(how: Pick<ProducerOrder, "inFlight" | "rate">, ms?: number) => Promise<Run>> {
+async function startBare(context: Context): Promise<(how: Demand, ms?: number) => Promise<Run>> {
 	const redis = context.opened(await startRedisPeer({ durable: true }));
 	const worker = await context.child(peerFile("bullmq"), ["worker", redis.port]);
 	const producers: Child[] = [];

@@ -119,14 +119,14 @@ async function besideFanOut(
 		host: subject.authority,
 		authorization: `Bearer ${token}`,
 	});
-	/** Tells of tasks at a pace meanwhile. @returns the share of the processors that all of this took */
-	const telling = async (pace: number, meanwhile: () => Promise<unknown>): Promise<number> => {
+	/** Tells of tasks at a pace meanwhile. @returns what that was, and the share of the processors that all of this took */
+	const telling = async <T>(pace: number, meanwhile: () => Promise<T>): Promise<{ result: T; used: number }> => {
 		const pacing = setInterval(() => void publisher.burst(1), 1_000 / pace);
 		try {
 			await sleep(context.mode.warmMs);
 			const count = startCounting({}, context.ours);
-			await meanwhile();
-			return count().used;
+			const result = await meanwhile();
+			return { result, used: count().used };
 		} finally {
 			clearInterval(pacing);
 		}
@@ -135,13 +135,12 @@ async function besideFanOut(
 		// Processors that are all busy do not say how much more was wanted: so it takes some tries.
 		let pace = TASKS_PER_SECOND;
 		for (let time = 0; time < TRIES; time += 1) {
-			const used = await telling(pace, () => sleep(context.mode.runMs));
+			const { used } = await telling(pace, () => sleep(context.mode.runMs));
 			pace = Math.min(TASKS_PER_SECOND, (pace * LOAD) / used);
 			await sleep(SETTLE_MS);
 		}
-		const results: Echo[] = [];
-		const used = await telling(pace, async () => results.push(await echo()));
-		return { echo: results[0] as Echo, pace, used };
+		const { result, used } = await telling(pace, echo);
+		return { echo: result, pace, used };
 	} finally {
 		publisher.close();
 		await generators.close("told");
