@@ -5,8 +5,9 @@ import type { Buckets } from "../stores/buckets.ts";
 
 /** Milliseconds. */
 const ms = {
-	/** How long spending is gathered before it is settled with Redis. */
+	/** How long spending is gathered before it is settled with Redis, where there is much of it; and where there is little. */
 	settle: 20,
+	gather: 200,
 	/** For how long a Redis that failed is not asked. */
 	pause: 1_000,
 	/** How often a worker says that it is there. */
@@ -32,8 +33,8 @@ export interface RunningLimitService extends LimitService {
 }
 
 /**
- * Each worker takes from its own idea of a bucket, and every few milliseconds settles with Redis what it has taken from all
- * of them, in one batch: so a request waits for nobody. Redis lets a balance fall below nothing, so that in the long run all
+ * Each worker takes from its own idea of a bucket, and from time to time settles with Redis what it has taken from all of
+ * them, in one batch, the sooner the more it is: so a request waits for nobody. Redis lets a balance fall below nothing, so that in the long run all
  * workers together give out `perSecond` exactly. At once they give out at most `burst`, and on credit, before they hear of
  * each other, another half of it each.
  */
@@ -61,6 +62,9 @@ class Limits implements RunningLimitService {
 	readonly #counting: NodeJS.Timeout;
 	#spending = new Set<Bucket>();
 	#timer: NodeJS.Timeout | undefined;
+	/** The timer is for much. */
+	#hurried = false;
+	#settling = false;
 	#workers: number;
 	#together = true;
 	#pausedUntil = 0;
@@ -86,7 +90,7 @@ class Limits implements RunningLimitService {
 		bucket.perSecond = limit.perSecond;
 		bucket.burst = limit.burst;
 		this.#spending.add(bucket);
-		this.#settleLater();
+		this.#settleLater(isMuch(bucket));
 		return 0;
 	}
 
@@ -108,14 +112,20 @@ class Limits implements RunningLimitService {
 		return known;
 	}
 
-	#settleLater(): void {
-		this.#timer ??= setTimeout(() => void this.#settle().finally(() => this.#settled()), ms.settle).unref();
+	/** One batch after the other, or a balance would leave out what is on its way. */
+	#settleLater(much: boolean): void {
+		if (this.#settling || (this.#timer !== undefined && (this.#hurried || !much))) return;
+		clearTimeout(this.#timer);
+		this.#hurried = much;
+		this.#timer = setTimeout(() => void this.#settleNow(), much ? ms.settle : ms.gather).unref();
 	}
 
-	/** One batch after the other, or a balance would leave out what is on its way. */
-	#settled(): void {
+	async #settleNow(): Promise<void> {
 		this.#timer = undefined;
-		if (this.#spending.size > 0) this.#settleLater();
+		this.#settling = true;
+		await this.#settle();
+		this.#settling = false;
+		if (this.#spending.size > 0) this.#settleLater([...this.#spending].some(isMuch));
 	}
 
 	async #settle(): Promise<void> {
@@ -153,6 +163,11 @@ class Limits implements RunningLimitService {
 
 /** A balance that has just been refilled to a price may be less by so much. */
 const ROUNDING = 1e-6;
+
+/** Whether others should hear of it soon: much is gone of the bucket, or is given of what one may give out on credit. */
+function isMuch(bucket: Bucket): boolean {
+	return bucket.balance < 0.8 * bucket.burst || bucket.spent > creditOf(bucket) / 8;
+}
 
 /** What one worker may give out before it hears of the others. */
 function creditOf({ perSecond, burst }: { perSecond: number; burst: number }): number {

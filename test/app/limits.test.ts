@@ -117,6 +117,19 @@ describe.skipIf(redisMissing)(`limits${redisMissing ? `: ${redisMissing}` : ""}`
 		expect(other.take(bucket, 1, limit)).toBeGreaterThan(0);
 	});
 
+	it("lets the others know soon of much, and of little within a fifth of a second", async () => {
+		const limit = { perSecond: 1, burst: 1_000 };
+		const [one] = services() as [RunningLimitService];
+		const left = async () => Number(await redis.server.command("HGET", `af:limit:${bucket}`, "balance"));
+		expect(one.take(bucket, 1, limit)).toBe(0);
+		await sleep(100);
+		expect(await left()).toBe(0);
+		await until(async () => (await left()) > 0);
+		expect(one.take(bucket, 200, limit)).toBe(0);
+		await sleep(100);
+		expect(await left()).toBeLessThan(810);
+	});
+
 	it("charges what a request costs, at most the whole burst", async () => {
 		const limit = { perSecond: 1, burst: 10 };
 		const [one] = services() as [RunningLimitService];
@@ -142,13 +155,18 @@ describe.skipIf(redisMissing)(`limits${redisMissing ? `: ${redisMissing}` : ""}`
 			for (let time = 0; time < 100; time += 1) if (one.take(`${bucket}:${taken % 500}`, 1, limit) === 0) taken += 1;
 		}
 		expect(taken).toBeGreaterThan(10_000);
-		expect((await calls(redis)) - before).toBeLessThan(200);
+		// Of each bucket little is taken.
+		expect((await calls(redis)) - before).toBeLessThan(40);
+		const alone = await calls(redis);
+		for (const end = performance.now() + 1_000; performance.now() < end; await sleep(1)) one.take(bucket, 8_000, limit);
+		// Of this one much.
+		expect((await calls(redis)) - alone).toBeGreaterThan(10);
 		while (one.take(bucket, 1, { perSecond: 0.001, burst: 1 }) === 0);
-		await sleep(50);
+		await sleep(250);
 		const refusing = await calls(redis);
-		for (let time = 0; time < 1_000; time += 1) one.take(bucket, 1, { perSecond: 0.001, burst: 1 });
-		await sleep(50);
-		expect(await calls(redis)).toBe(refusing);
+		for (const end = performance.now() + 500; performance.now() < end; await sleep(1)) one.take(bucket, 1, { perSecond: 0.001, burst: 1 });
+		// The workers count themselves every five seconds.
+		expect((await calls(redis)) - refusing).toBeLessThanOrEqual(workers.length);
 	});
 
 	it("leaves nothing in Redis of a bucket that is full again", async () => {
