@@ -4,8 +4,8 @@
  *
  * How a principal reads its own writes through any worker: after COMMIT, in a statement of its own, the primary's
  * position in the log is read and kept for the principal. Before a read, in a statement of its own on the connection that
- * will read, the replica is asked how far it has replayed. In one statement with the read the answer would be worthless:
- * its snapshot is taken first, and the replay may pass the position between the two.
+ * will read, the replica is asked how far it has replayed; the read goes along in the same packet. In one statement with the
+ * read the answer would be worthless: its snapshot is taken first, and the replay may pass the position between the two.
  */
 import { ServiceError } from "../ports.ts";
 import { isAway, isDatabaseError, outward, troubleOf } from "./errors.ts";
@@ -281,19 +281,19 @@ class RoutingDatabase implements Database {
 	): Promise<{ result: T } | { fallback: FallbackReason }> {
 		const up = this.#replicas.filter((replica) => replica.status === "up");
 		if (up.length === 0) return { fallback: this.#replicas.some((replica) => replica.status === "lagging") ? "lagging" : "down" };
-		const needed = await this.#needed(principalId);
-		if (needed === null) return { fallback: "unknown" };
+		const floor = this.#floor();
+		if (floor === null) {
+			this.#look();
+			return { fallback: "unknown" };
+		}
 		this.#turn = (this.#turn + 1) % up.length;
 		const inTurn = [...up.slice(this.#turn), ...up.slice(0, this.#turn)];
-		const replica = inTurn.find((each) => each.replayed >= needed) ?? (inTurn[0] as Replica);
-		return await replica.read(needed, work);
+		const replica = inTurn.find((each) => each.replayed >= floor) ?? (inTurn[0] as Replica);
+		return await replica.read(principalId === null ? floor : this.#needed(principalId, floor), work);
 	}
 
 	/** How far a replica must be for this principal to read from it; null where nobody knows. */
-	async #needed(principalId: string | null): Promise<bigint | null> {
-		const floor = this.#floor();
-		if (floor === null) this.#look();
-		if (floor === null || principalId === null) return floor;
+	async #needed(principalId: string, floor: bigint): Promise<bigint | null> {
 		try {
 			const kept = (await this.#kept.kept(principalId)) ?? 0n;
 			if (kept === AFTER_EVERYTHING) return null;

@@ -48,12 +48,26 @@ export class Replica {
 		return this.#pool.figures;
 	}
 
-	/** Does the work, unless the replica is behind `needed` or in trouble. */
-	async read<T>(needed: bigint, work: (client: Queryable) => Promise<T>): Promise<{ result: T } | { fallback: FallbackReason }> {
+	/**
+	 * Does the work, unless the replica is behind `needed` or in trouble. How far it is, is asked on the way, right before the
+	 * work's first statement: what is read by a replica that turns out to be behind is thrown away.
+	 *
+	 * @param needed null where nobody can say what it must have
+	 */
+	async read<T>(
+		needed: bigint | Promise<bigint | null>,
+		work: (client: Queryable) => Promise<T>,
+	): Promise<{ result: T } | { fallback: FallbackReason }> {
 		try {
 			return await this.#withConnection(async (client) => {
-				const reached = (this.#told.get(client.session) ?? 0n) >= needed || (await this.#ask(client)) >= needed;
-				return reached ? { result: await work(client) } : { fallback: "lagging" as const };
+				const told = this.#told.get(client.session) ?? 0n;
+				if (typeof needed === "bigint" && told >= needed) return { result: await work(client) };
+				const [asked, demanded, worked] = await Promise.allSettled([this.#ask(client), needed, work(client)]);
+				if (asked.status === "rejected") throw asked.reason;
+				if (demanded.status === "rejected" || demanded.value === null) return { fallback: "unknown" as const };
+				if (asked.value < demanded.value) return { fallback: "lagging" as const };
+				if (worked.status === "rejected") throw worked.reason;
+				return { result: worked.value };
 			});
 		} catch (error) {
 			if (isAway(error)) {
