@@ -223,7 +223,8 @@ export interface Login {
 
 /** Ready answers for reads that many ask for: memory, then Redis, then `load`; one load at a time for a key. */
 export interface CacheService {
-	get(key: string, freshMs: number, staleMs: number, load: () => Promise<unknown>): Promise<CachedBody>;
+	/** @param endsAt when what was loaded ends by itself, milliseconds since 1970; null for never */
+	get<T>(key: string, freshMs: number, staleMs: number, load: () => Promise<T>, endsAt?: (loaded: T) => number | null): Promise<CachedBody>;
 	/**
 	 * Of {@link get} what this worker has in memory, and fresh; the same object for as long as it is. What was changed before
 	 * this turn of the event loop may not be known yet: ask at its end.
@@ -231,6 +232,8 @@ export interface CacheService {
 	atHand(key: string, freshMs: number): CachedBody | null;
 	/** On every worker, within one hop of pub/sub. Keys begin with the workspace they are of. */
 	invalidate(prefix: string): Promise<void>;
+	/** Resolves when what was invalidated so far under this prefix, by whoever, is done with. */
+	announced(prefix: string): Promise<void>;
 }
 
 /** JSON text, ready to send, with its ETag. */

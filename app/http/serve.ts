@@ -57,21 +57,22 @@ export function keptList({ workspace, id }: Principal, name: string): string {
 }
 
 /**
- * What a principal has changed it sees at once: everything kept of its workspace is out of date before it is answered,
- * and also where a change failed and may have been made nevertheless.
+ * What a principal has changed it sees at once: everything kept of its workspace is out of date before it is answered. The
+ * services see to that for what they change; where a change failed it may have been made nevertheless.
  */
 function changing(endpoint: Endpoint, cache: CacheService, edge: Edge): Handler {
 	return async (request, reply) => {
 		const call = callOf(endpoint, request, reply);
-		let changed = true;
+		const workspace = `${call.principal.workspace}:`;
+		let outdated = cache.announced.bind(cache);
 		try {
 			return await endpoint.handle(call);
 		} catch (error) {
-			changed = !(error instanceof ServiceError) || error.code === "UNAVAILABLE";
+			if (!(error instanceof ServiceError) || error.code === "UNAVAILABLE") outdated = cache.invalidate.bind(cache);
 			throw error;
 		} finally {
 			// What is done is done: that it may be seen a little later is no reason to say that it was not.
-			if (changed) await cache.invalidate(`${call.principal.workspace}:`).catch((error: unknown) => edge.fault(error, request, endpoint));
+			await outdated(workspace).catch((error: unknown) => edge.fault(error, request, endpoint));
 		}
 	};
 }

@@ -370,39 +370,47 @@ function identityService(): IdentityService {
 
 /** Fresh, stale while it is loaded anew, or loaded; one load at a time, and none that began before an invalidation is kept. */
 function cacheService(): CacheService {
-	const kept = new Map<string, { readonly body: CachedBody; readonly at: number }>();
-	const loading = new Map<string, { readonly body: Promise<CachedBody> }>();
-	const read = async (load: () => Promise<unknown>): Promise<CachedBody> => {
-		const body = Buffer.from(JSON.stringify(await load()));
-		return { body, etag: `"${createHash("sha256").update(body).digest("base64url")}"` };
+	type Kept = { readonly body: CachedBody; readonly at: number; readonly endsAt: number };
+	const kept = new Map<string, Kept>();
+	const loading = new Map<string, Promise<Kept>>();
+	const read = async <T>(load: () => Promise<T>, endsAt: (loaded: T) => number | null): Promise<Kept> => {
+		const loaded = await load();
+		const body = Buffer.from(JSON.stringify(loaded));
+		const etag = `"${createHash("sha256").update(body).digest("base64url")}"`;
+		return { body: { body, etag }, at: Date.now(), endsAt: endsAt(loaded) ?? Number.POSITIVE_INFINITY };
 	};
-	const start = (key: string, load: () => Promise<unknown>) => {
-		const mine = { body: read(load) };
+	const start = <T>(key: string, load: () => Promise<T>, endsAt: (loaded: T) => number | null) => {
+		const mine = read(load, endsAt);
 		loading.set(key, mine);
 		const isLatest = () => loading.get(key) === mine && loading.delete(key);
-		mine.body.then(
-			(body) => isLatest() && kept.set(key, { body, at: Date.now() }),
+		mine.then(
+			(entry) => isLatest() && kept.set(key, entry),
 			() => isLatest(),
 		);
 		return mine;
 	};
+	const invalidate = async (prefix: string) => {
+		for (const cache of [kept, loading]) for (const key of cache.keys()) if (key.startsWith(prefix)) cache.delete(key);
+	};
+	const ageOf = (entry: Kept | undefined) =>
+		entry === undefined || Date.now() >= entry.endsAt ? Number.POSITIVE_INFINITY : Date.now() - entry.at;
 	return {
-		async get(key, freshMs, staleMs, load) {
+		async get(key, freshMs, staleMs, load, endsAt = () => null) {
 			const entry = kept.get(key);
-			const age = entry === undefined ? Number.POSITIVE_INFINITY : Date.now() - entry.at;
+			const age = ageOf(entry);
 			if (entry !== undefined && age < freshMs) return entry.body;
-			const under = loading.get(key) ?? start(key, load);
-			if (entry === undefined || age >= freshMs + staleMs) return await under.body;
-			under.body.catch(() => {});
+			const under = loading.get(key) ?? start(key, load, endsAt);
+			if (entry === undefined || age >= freshMs + staleMs) return (await under).body;
+			under.catch(() => {});
 			return entry.body;
 		},
 		atHand(key, freshMs) {
 			const entry = kept.get(key);
-			return entry !== undefined && Date.now() - entry.at < freshMs ? entry.body : null;
+			return entry !== undefined && ageOf(entry) < freshMs ? entry.body : null;
 		},
-		async invalidate(prefix) {
-			for (const cache of [kept, loading]) for (const key of cache.keys()) if (key.startsWith(prefix)) cache.delete(key);
-		},
+		invalidate,
+		// These services leave it to whoever waits for it.
+		announced: invalidate,
 	};
 }
 

@@ -73,6 +73,8 @@ interface Kept extends CachedBody {
 	readonly order: number;
 	/** When its load began: `performance.now()`. */
 	readonly at: number;
+	/** When it ends by itself, in the same way. */
+	readonly endsAt: number;
 }
 
 interface Request {
@@ -80,6 +82,7 @@ interface Request {
 	readonly freshMs: number;
 	readonly staleMs: number;
 	readonly load: () => Promise<unknown>;
+	readonly endsAt: (loaded: unknown) => number | null;
 }
 
 interface Flight {
@@ -97,7 +100,9 @@ class TwoLevelCache implements CacheService {
 	readonly #memory: LRUCache<string, Kept>;
 	readonly #flights = new Map<string, Flight>();
 	readonly #changes = new Changes();
+	/** What will be announced at the end of this turn, and what is announced last of each group until that is done. */
 	readonly #announcing = new Map<string, Promise<void>>();
+	readonly #announced = new Map<string, Promise<void>>();
 	/** Tells this worker's own messages from the others'. */
 	readonly #name = newVersion();
 	#turn: Promise<void> | null = null;
@@ -114,15 +119,22 @@ class TwoLevelCache implements CacheService {
 		channels.onRestored(() => this.#changes.outdateAll());
 	}
 
-	async get(key: string, freshMs: number, staleMs: number, load: () => Promise<unknown>): Promise<CachedBody> {
+	async get<T>(
+		key: string,
+		freshMs: number,
+		staleMs: number,
+		load: () => Promise<T>,
+		endsAt: (loaded: T) => number | null = () => null,
+	): Promise<CachedBody> {
 		// A change that was announced before this request came in has arrived by the end of this turn of the event loop.
 		await this.#endOfTurn();
 		const kept = this.#remembered(key);
+		const request = (of: SharedKey) => ({ key: of, freshMs, staleMs, load, endsAt: endsAt as Request["endsAt"] });
 		const age = kept === null ? 0 : performance.now() - kept.at;
-		if (kept === null || age >= freshMs + staleMs) return await this.#fetch({ key: sharedKey(key), freshMs, staleMs, load });
+		if (kept === null || age >= freshMs + staleMs) return await this.#fetch(request(sharedKey(key)));
 		const stale = age >= freshMs;
 		this.#observe.cacheAnswered(stale ? "stale" : "memory");
-		if (stale) this.#refresh({ key: kept.key, freshMs, staleMs, load });
+		if (stale) this.#refresh(request(kept.key));
 		return kept;
 	}
 
@@ -134,18 +146,28 @@ class TwoLevelCache implements CacheService {
 	}
 
 	async invalidate(prefix: string): Promise<void> {
-		const group = prefix.endsWith(SEPARATOR) ? prefix.slice(0, -1) : prefix;
+		const group = groupOf(prefix);
 		this.#changes.outdate(group);
-		let announced = this.#announcing.get(group);
-		if (announced === undefined) {
-			// Changes of the same turn are announced together.
-			announced = this.#endOfTurn().then(() => {
+		// Changes of the same turn are announced together.
+		await (this.#announcing.get(group) ?? this.#announceLater(group));
+	}
+
+	async announced(prefix: string): Promise<void> {
+		await this.#announced.get(groupOf(prefix));
+	}
+
+	#announceLater(group: string): Promise<void> {
+		const announced = this.#endOfTurn()
+			.then(() => {
 				this.#announcing.delete(group);
 				return this.#announce(group);
+			})
+			.finally(() => {
+				if (this.#announced.get(group) === announced) this.#announced.delete(group);
 			});
-			this.#announcing.set(group, announced);
-		}
-		await announced;
+		this.#announcing.set(group, announced);
+		this.#announced.set(group, announced);
+		return announced;
 	}
 
 	/** First where the bodies are: whoever hears of it looks there next. */
@@ -172,10 +194,11 @@ class TwoLevelCache implements CacheService {
 		if (version !== null) void this.#shared.outdate(group, version);
 	}
 
-	/** What is in memory, however old. Without word from the others it may be outdated. */
+	/** What is in memory, however old, and has not ended. Without word from the others it may be outdated. */
 	#remembered(name: string): Kept | null {
 		const kept = this.#memory.get(name);
-		return kept === undefined || !this.#channels.connected || this.#changes.outdated(kept.key, kept.order) ? null : kept;
+		if (kept === undefined || !this.#channels.connected || performance.now() >= kept.endsAt) return null;
+		return this.#changes.outdated(kept.key, kept.order) ? null : kept;
 	}
 
 	async #fetch(request: Request): Promise<CachedBody> {
@@ -219,24 +242,29 @@ class TwoLevelCache implements CacheService {
 
 	#found({ key, freshMs, staleMs }: Request, { body, etag, leftMs }: NonNullable<Look["found"]>, order: number): Kept {
 		this.#observe.cacheAnswered("redis");
-		const kept = { key, body, etag, order, at: performance.now() - Math.max(0, freshMs + staleMs - leftMs) };
+		// What ends sooner than others seems older than it is, and is read anew in time.
+		const now = performance.now();
+		const kept = { key, body, etag, order, at: now - Math.max(0, freshMs + staleMs - leftMs), endsAt: now + leftMs };
 		this.#remember(key, kept);
 		return kept;
 	}
 
-	async #load({ key, freshMs, staleMs, load }: Request, order: number, look: Look | null, token: string): Promise<Kept> {
+	async #load({ key, freshMs, staleMs, load, endsAt }: Request, order: number, look: Look | null, token: string): Promise<Kept> {
 		const at = performance.now();
 		let kept: Kept;
 		try {
-			const body = Buffer.from(JSON.stringify((await load()) ?? null));
-			kept = { key, body, etag: etagOf(body), order, at };
+			const loaded = await load();
+			const body = Buffer.from(JSON.stringify(loaded ?? null));
+			const end = endsAt(loaded);
+			const aloneMs = end === null ? Number.POSITIVE_INFINITY : end - Date.now();
+			kept = { key, body, etag: etagOf(body), order, at, endsAt: Math.min(at + freshMs + staleMs, performance.now() + aloneMs) };
 		} catch (error) {
 			if (look !== null) void this.#shared.release(key, look, token);
 			throw error;
 		}
 		this.#observe.cacheAnswered("load");
 		this.#remember(key, kept);
-		const leftMs = freshMs + staleMs - (performance.now() - at);
+		const leftMs = kept.endsAt - performance.now();
 		if (look !== null && leftMs > 0 && kept.body.length <= this.#largest) void this.#shared.keep(key, look, token, kept, leftMs);
 		else if (look !== null) void this.#shared.release(key, look, token);
 		return kept;
@@ -297,6 +325,11 @@ class Changes {
 
 function sharedKey(name: string): SharedKey {
 	return { name, groups: groupsOf(name) };
+}
+
+/** What a prefix of keys is the name of. */
+function groupOf(prefix: string): string {
+	return prefix.endsWith(SEPARATOR) ? prefix.slice(0, -1) : prefix;
 }
 
 /** `a:b:c` belongs to `a`, to `a:b` and to itself. */

@@ -265,7 +265,7 @@ export function memoryServices(principals: readonly Principal[]): MemoryServices
 		},
 		history: { hive: absent },
 		terminals: { create: absent, attach: absent, list: async () => [] },
-		cache: { get: absent, atHand: () => null, invalidate: async () => {} },
+		cache: { get: absent, atHand: () => null, invalidate: async () => {}, announced: async () => {} },
 		limits: { take: () => services.waitSeconds },
 		jobs: inMemoryJobs(),
 		tools: inMemoryTools(),

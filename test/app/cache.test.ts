@@ -136,6 +136,21 @@ describe.skipIf(redisMissing)(`cache${redisMissing ? `: ${redisMissing}` : ""}`,
 		expect(hand()).toBeNull();
 	});
 
+	it("keeps what ends by itself until then and no longer, on every worker", async () => {
+		const { state: from, load } = source("mortal");
+		const ends = Date.now() + 400;
+		const get = ({ service }: typeof a) => service.get(key, 10_000, 10_000, load, (loaded) => (loaded === "mortal" ? ends : null));
+		expect([await text(get(a)), await text(get(b))]).toEqual(['"mortal"', '"mortal"']);
+		expect(a.service.atHand(key, 10_000)).not.toBeNull();
+		from.value = "next";
+		while (Date.now() < ends - 50) await sleep(5);
+		expect(await text(get(a))).toBe('"mortal"');
+		await sleep(60);
+		expect(a.service.atHand(key, 10_000)).toBeNull();
+		expect([await text(get(b)), await text(get(a))]).toEqual(['"next"', '"next"']);
+		expect(from.loads).toBeLessThanOrEqual(3);
+	});
+
 	it("answers what is stale at once, and reads it anew behind that, on one worker", async () => {
 		const { state: from, load } = source("old");
 		await Promise.all([a.service.get(key, 50, 5_000, load), b.service.get(key, 50, 5_000, load)]);
@@ -195,6 +210,22 @@ describe.skipIf(redisMissing)(`cache${redisMissing ? `: ${redisMissing}` : ""}`,
 			for (const each of [a, b]) {
 				expect(await Promise.all(keys.map((name) => text(each.service.get(name, 60_000, 0, load))))).toEqual(['"new"', '"new"', '"old"']);
 			}
+		});
+
+		it("is waited for by whoever asks whether it was announced, and by nobody afterwards", async () => {
+			const { state: from, load } = source("old");
+			for (const each of [a, b]) await each.service.get(key, 60_000, 0, load);
+			from.value = "new";
+			let done = false;
+			void a.service.invalidate(`${key}:`).then(() => {
+				done = true;
+			});
+			await a.service.announced(key);
+			expect(done).toBe(true);
+			for (const each of [a, b]) expect(await text(each.service.get(key, 60_000, 0, load))).toBe('"new"');
+			const asked = performance.now();
+			await a.service.announced(key);
+			expect(performance.now() - asked).toBeLessThan(5);
 		});
 
 		it("outdates what is only in Redis, for a worker that begins afterwards", async () => {

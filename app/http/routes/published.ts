@@ -5,10 +5,10 @@ import { sendKept } from "../serve.ts";
 import { iso, storedValue } from "../views.ts";
 
 /**
- * Milliseconds for which an entry is served without asking, and then while it is read anew. A change ends both at once; this is
- * for what expires by itself.
+ * Milliseconds for which an entry is served without asking, and then while it is read anew. A change ends both at once, and an
+ * entry that expires is kept no longer.
  */
-export const PUBLISHED_FRESH_MS = 30_000;
+export const PUBLISHED_FRESH_MS = 600_000;
 const STALE_MS = 30_000;
 
 export const PUBLISHED_PATH = "/api/public/:workspace/*";
@@ -31,15 +31,18 @@ export function publishedEndpoints({ cache, memory }: Services): Endpoint[] {
 			kind: "public",
 			tag: "published",
 			summary:
-				"An entry that a workspace has published: stored in the namespace `published` of the system `swarm`. A change is seen after a second; that it has expired, after a minute.",
+				"An entry that a workspace has published: stored in the namespace `published` of the system `swarm`. A change is seen after a second, and so is that it has expired.",
 			params: PublishedParams,
 			answer: PublishedEntry,
 			handle: async ({ params, request, reply }) => {
 				const { workspace, "*": key } = params;
-				const kept = await cache.get(publishedKey(workspace, key), PUBLISHED_FRESH_MS, STALE_MS, async () => {
+				let expiresAt: number | null = null;
+				const load = async () => {
 					const entry = await memory.published(workspace, key);
+					expiresAt = entry?.expiresAt ?? null;
 					return entry && { workspace, key, value: storedValue(entry.value), updated_at: iso(entry.updatedAt) };
-				});
+				};
+				const kept = await cache.get(publishedKey(workspace, key), PUBLISHED_FRESH_MS, STALE_MS, load, () => expiresAt);
 				if (kept.body.equals(NOTHING)) throw new ServiceError("NOT_FOUND", "Nothing is published there");
 				return sendKept(kept, request, reply);
 			},
