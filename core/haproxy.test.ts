@@ -12,7 +12,7 @@ const SETTINGS: HaproxySettings = {
 	sticky: { cookie: "worker", key: "key", secure: true },
 	engine: { path: "/socket.io/", sessionParam: "sid", separator: "." },
 	tunnelPaths: ["/sync"],
-	cache: { paths: ["/openapi.json", "/public/", "/"], totalMib: 16, maxObjectBytes: 1_000 },
+	cache: { paths: ["/openapi.json", "/public/", "/"], totalMib: 16, maxObjectBytes: 1_000, maxPerWorker: 9 },
 	http: { maxPerWorker: 10, maxQueuePerWorker: 20 },
 	tunnels: { maxPerWorker: 3_000 },
 	check: { path: "/ready", intervalMs: 1, fastIntervalMs: 2, downIntervalMs: 3, timeoutMs: 4, rise: 5, fall: 6, slowStartMs: 7 },
@@ -61,7 +61,7 @@ describe("renderHaproxy", () => {
 
 	it("has one server template a port name in each backend, with room for every pod", () => {
 		const configuration = renderHaproxy(SETTINGS);
-		for (const backend of ["backend http", "backend tunnels"]) {
+		for (const backend of ["backend http", "backend shared", "backend tunnels"]) {
 			expect(sectionOf(configuration, backend).filter((line) => line.startsWith("server-template"))).toEqual([
 				"server-template w1- 1-20 _w1._tcp.workers.app.svc.cluster.local",
 				"server-template w2- 1-20 _w2._tcp.workers.app.svc.cluster.local",
@@ -89,6 +89,11 @@ describe("renderHaproxy", () => {
 		const configuration = renderHaproxy({ ...SETTINGS, workers: { kind: "addresses", servers } });
 		expect(configuration).not.toContain("resolvers");
 		expect(sectionOf(configuration, "backend http")).toContain("server n1w1 127.0.0.1:4101");
+		// One check of a worker is enough.
+		for (const backend of ["backend shared", "backend tunnels"]) {
+			expect(sectionOf(configuration, backend)).toContain("server n1w1 127.0.0.1:4101 track http/n1w1");
+			expect(sectionOf(configuration, backend).join("\n")).not.toContain("check inter");
+		}
 	});
 
 	it("has no delay before it closes its ports where a successor waits for them", () => {
@@ -125,6 +130,7 @@ describe("renderHaproxy", () => {
 			]),
 		);
 		expect(sectionOf(configuration, "backend http").join("\n")).toContain("maxconn 10 maxqueue 20");
+		expect(sectionOf(configuration, "backend shared").join("\n")).toContain("slowstart 7ms maxconn 9");
 		expect(sectionOf(configuration, "frontend traffic")).toEqual(
 			expect.arrayContaining([
 				"acl public_path path /openapi.json",

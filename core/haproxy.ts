@@ -1,4 +1,4 @@
-import { httpBackend, resolvers, tunnelBackend } from "./haproxy/backend.ts";
+import { httpBackend, resolvers, sharedBackend, tunnelBackend } from "./haproxy/backend.ts";
 import { ADMIN_CONNECTIONS, adminFrontend, trafficFrontend } from "./haproxy/frontend.ts";
 import type { HaproxySettings } from "./haproxy/settings.ts";
 import { section } from "./haproxy/text.ts";
@@ -20,6 +20,7 @@ export function renderHaproxy(settings: HaproxySettings): string {
 		trafficFrontend(settings),
 		adminFrontend(settings),
 		httpBackend(settings),
+		...sharedBackend(settings),
 		tunnelBackend(settings),
 	].join("\n\n")}\n`;
 }
@@ -38,6 +39,8 @@ function globalSection({ process, binds }: HaproxySettings): string {
 		...(process.drainMs > 0 ? [`grace ${process.drainMs}ms`] : []),
 		`hard-stop-after ${process.hardStopMs}ms`,
 		`tune.sndbuf.client ${UNREAD_BYTES}`,
+		// To look a match up takes longer than these few short patterns do.
+		"tune.pattern.cache-size 0",
 		...(binds.some(({ tls }) => tls)
 			? ["ssl-default-bind-options ssl-min-ver TLSv1.2", "ssl-default-bind-ciphers ECDHE+AESGCM:ECDHE+CHACHA20"]
 			: []),

@@ -1,9 +1,11 @@
-import { SHARED } from "./frontend.ts";
-import type { HaproxySettings } from "./settings.ts";
+import type { HaproxyClient, HaproxySettings, HaproxyWorkers } from "./settings.ts";
 import { section, word } from "./text.ts";
 
 /** Repeating these changes nothing, so another worker may be asked when one dies over them. */
 const REPEATABLE = "{ method GET HEAD OPTIONS }";
+
+/** What clients send to claim what only a proxy may say, or to confuse a server behind one (httpoxy). */
+const UNTRUSTED_HEADERS = ["Forwarded", "X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-Prefix", "X-Real-IP", "Proxy"];
 
 const RESOLVERS = "cluster";
 
@@ -24,12 +26,30 @@ export function httpBackend(settings: HaproxySettings): string {
 		"option abortonclose",
 		"option http-buffer-request",
 		`timeout server ${timeouts.serverMs}ms`,
+		...introduction(settings.client),
 		...failover([`http-request disable-l7-retry unless ${REPEATABLE}`]),
 		...stickiness(settings),
-		// What strangers share comes with no cookie of ours.
-		`ignore-persist if ${SHARED}`,
-		...servers(settings, `maxconn ${http.maxPerWorker} maxqueue ${http.maxQueuePerWorker}`),
+		...checkedServers(settings, `maxconn ${http.maxPerWorker} maxqueue ${http.maxQueuePerWorker}`),
 	]);
+}
+
+/**
+ * What strangers share and the cache does not have. A few workers at a time get all of it, the next one where those before have
+ * their fill: a worker that is asked often has it in its memory, and answers in half the time of one that is asked now and then.
+ */
+export function sharedBackend(settings: HaproxySettings): string[] {
+	const { cache, timeouts } = settings;
+	if (cache.paths.length === 0) return [];
+	return [
+		section("backend shared", [
+			"balance first",
+			"option abortonclose",
+			`timeout server ${timeouts.serverMs}ms`,
+			...introduction(settings.client),
+			...failover([]),
+			...servers(settings, `maxconn ${cache.maxPerWorker}`),
+		]),
+	];
 }
 
 /** Long-lived connections: WebSockets, and polling that may wait for a ping interval. Their places are counted apart from {@link httpBackend}'s. */
@@ -39,6 +59,7 @@ export function tunnelBackend(settings: HaproxySettings): string {
 		"balance leastconn",
 		`timeout server ${timeouts.pollMs}ms`,
 		`timeout tunnel ${timeouts.tunnelMs}ms`,
+		...introduction(settings.client),
 		...engineSession(settings),
 		// A session lives on one worker: asking another for it cannot help.
 		...failover([`http-request disable-l7-retry if in_session or !${REPEATABLE}`]),
@@ -62,6 +83,20 @@ export function resolvers({ workers }: HaproxySettings): string[] {
 			`timeout retry ${workers.retryMs}ms`,
 			...Object.entries(workers.holdMs).map(([status, period]) => `hold ${status} ${period}ms`),
 		]),
+	];
+}
+
+/** What a worker is told of the client, and what a client is not told of it. Here, as what comes from the cache needs none of it. */
+function introduction({ kind }: HaproxyClient): string[] {
+	const https = kind === "lastForwardedHop" ? "{ req.hdr(X-Forwarded-Proto,-1) -i https }" : "{ ssl_fc }";
+	return [
+		...UNTRUSTED_HEADERS.map((header) => `http-request del-header ${header}`),
+		"http-request set-header X-Forwarded-For %[src]",
+		`http-request set-header X-Forwarded-Proto https if ${https}`,
+		`http-request set-header X-Forwarded-Proto http unless ${https}`,
+		"http-request set-header X-Request-Id %[unique-id]",
+		"http-response del-header Server",
+		"http-response del-header X-Powered-By",
 	];
 }
 
@@ -95,21 +130,30 @@ function engineSession({ engine, sticky }: HaproxySettings): string[] {
  * Nothing is done to the connections of a worker that is marked down: while it drains, its checks fail but its
  * sockets live on, and those of a dead one end by `timeout tunnel`, or by the client's own missing ping.
  */
-function servers({ check, workers }: HaproxySettings, limits: string): string[] {
-	const lines = [
+function checkedServers({ check, workers }: HaproxySettings, limits: string): string[] {
+	return [
 		"option httpchk",
 		`http-check send meth GET uri ${word(check.path)} ver HTTP/1.1 hdr Host health hdr Connection close`,
 		"http-check expect status 200",
 		`timeout check ${check.timeoutMs}ms`,
 		`default-server check inter ${check.intervalMs}ms fastinter ${check.fastIntervalMs}ms downinter ${check.downIntervalMs}ms rise ${check.rise} fall ${check.fall} slowstart ${check.slowStartMs}ms ${limits}`,
+		...serverLines(workers, () => ""),
 	];
+}
+
+/** The same workers in another backend. Their checks in {@link httpBackend} count here as well, where each can be named. */
+function servers(settings: HaproxySettings, limits: string): string[] {
+	const { check, workers } = settings;
+	if (workers.kind === "dns") return checkedServers(settings, limits);
+	return [`default-server slowstart ${check.slowStartMs}ms ${limits}`, ...serverLines(workers, (name) => ` track http/${name}`)];
+}
+
+function serverLines(workers: HaproxyWorkers, options: (name: string) => string): string[] {
 	if (workers.kind === "addresses") {
-		return [...lines, ...workers.servers.map(({ name, host, port }) => `server ${word(name)} ${word(host)}:${port}`)];
+		return workers.servers.map(({ name, host, port }) => `server ${word(name)} ${word(host)}:${port}${options(name)}`);
 	}
-	const dns = `resolvers ${RESOLVERS} resolve-prefer ipv4 resolve-opts allow-dup-ip,ignore-weight init-addr none`;
 	return [
-		...lines,
-		`default-server ${dns}`,
+		`default-server resolvers ${RESOLVERS} resolve-prefer ipv4 resolve-opts allow-dup-ip,ignore-weight init-addr none`,
 		...workers.portNames.map(
 			(port) => `server-template ${word(port)}- 1-${workers.slots} _${word(port)}._tcp.${word(workers.service)}.${word(workers.domain)}`,
 		),

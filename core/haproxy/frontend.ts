@@ -1,12 +1,9 @@
-import type { HaproxyBind, HaproxyClient, HaproxySettings } from "./settings.ts";
+import type { HaproxyBind, HaproxySettings } from "./settings.ts";
 import { atOrBelow, section, word } from "./text.ts";
 
 const METHODS = "GET HEAD POST PUT PATCH DELETE OPTIONS";
 
-/** What clients send to claim what only a proxy may say, or to confuse a server behind one (httpoxy). */
-const UNTRUSTED_HEADERS = ["Forwarded", "X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-Prefix", "X-Real-IP", "Proxy"];
-
-/** Where clients come in: refuses, answers from the cache, says who the client is, and chooses the kind of place it gets. */
+/** Where clients come in: refuses, answers from the cache, and chooses the kind of place a client gets. */
 export function trafficFrontend(settings: HaproxySettings): string {
 	return section("frontend traffic", [
 		...settings.binds.map(bind),
@@ -19,17 +16,14 @@ export function trafficFrontend(settings: HaproxySettings): string {
 		...(settings.process.log === "problems" ? ["option dontlog-normal"] : []),
 		`http-request deny deny_status 405 unless { method ${METHODS} }`,
 		`http-request deny deny_status 413 if { req.hdr_val(Content-Length) gt ${settings.maxBodyBytes} }`,
-		...settings.binds.flatMap(mount),
+		...new Set(settings.binds.flatMap(mount)),
 		"http-request set-var(txn.path) path,json(utf8s)",
+		...(settings.client.kind === "lastForwardedHop" ? ["http-request set-src req.hdr_ip(X-Forwarded-For,-1)"] : []),
 		...cacheRules(settings),
-		...UNTRUSTED_HEADERS.map((header) => `http-request del-header ${header}`),
-		...clientRules(settings.client),
-		"http-request set-header X-Request-Id %[unique-id]",
-		"http-response del-header Server",
-		"http-response del-header X-Powered-By",
 		"http-after-response set-header X-Request-Id %[unique-id]",
 		"acl long_lived req.hdr(Upgrade) -i websocket",
 		...atOrBelow([settings.engine.path, ...settings.tunnelPaths]).map((match) => `acl long_lived ${match}`),
+		...(settings.cache.paths.length > 0 ? [`use_backend shared if ${SHARED}`] : []),
 		"use_backend tunnels if long_lived",
 		"default_backend http",
 	]);
@@ -50,7 +44,7 @@ export function adminFrontend({ admin }: HaproxySettings): string {
 }
 
 /** True of a request whose response may come from the cache and go into it. */
-export const SHARED = "{ var(txn.shared) -m bool }";
+const SHARED = "{ var(txn.shared) -m bool }";
 
 /** Connections kept for the admin port, on top of the clients'. */
 export const ADMIN_CONNECTIONS = 32;
@@ -107,16 +101,5 @@ function cacheRules({ cache, sticky }: HaproxySettings): string[] {
 		`http-request set-var(txn.shared) bool(true) if ${shareable} { req.fhdr_cnt(Cookie) eq 0 } or ${shareable} ${ownCookie}`,
 		`http-request cache-use public if ${SHARED}`,
 		`http-response cache-store public if ${SHARED} { res.hdr(Cache-Control) -i public } !{ res.hdr(Set-Cookie) -m found }`,
-	];
-}
-
-function clientRules(client: HaproxyClient): string[] {
-	const behindProxy = client.kind === "lastForwardedHop";
-	return [
-		...(behindProxy ? ["http-request set-src req.hdr_ip(X-Forwarded-For,-1)"] : []),
-		behindProxy ? "acl https req.hdr(X-Forwarded-Proto,-1) -i https" : "acl https ssl_fc",
-		"http-request set-header X-Forwarded-For %[src]",
-		"http-request set-header X-Forwarded-Proto https if https",
-		"http-request set-header X-Forwarded-Proto http unless https",
 	];
 }

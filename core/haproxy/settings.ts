@@ -56,6 +56,8 @@ export interface HaproxySettings {
 		readonly totalMib: number;
 		/** Bytes of one response, headers included; at most half of the whole. */
 		readonly maxObjectBytes: number;
+		/** Requests for it under way at one worker, from this HAProxy. Further ones go to the next. */
+		readonly maxPerWorker: number;
 	};
 	readonly http: {
 		/** Requests under way at one worker, from this HAProxy. The rest waits here, where it can still go elsewhere. */

@@ -52,6 +52,31 @@ describe.skipIf(missing)("a request for something public", () => {
 		expect(await reached("/openapi.json?a")).toBe(1);
 	});
 
+	it("is one worker's, where that has its fill the next one's, and where it dies another's", async () => {
+		answering(PUBLIC);
+		let number = 0;
+		const ask = () => get(daemon.url(`/openapi.json?of=${number++}`));
+		/** How many of these each worker was asked, the one that was asked most first. */
+		const shares = async (asking: () => Promise<unknown>) => {
+			const before = workers.map(({ count }) => count);
+			await asking();
+			return workers.map(({ count }, index) => count - (before[index] as number)).sort((a, b) => b - a);
+		};
+		const inTurn = async () => {
+			for (let time = 0; time < 6; time += 1) expect((await ask()).status).toBe(200);
+		};
+		expect(await shares(inTurn)).toEqual([6, 0]);
+		for (const worker of workers) worker.takes = 300;
+		expect(await shares(() => Promise.all(Array.from({ length: 4 }, ask)))).toEqual([2, 2]);
+		for (const worker of workers) worker.takes = 0;
+		const [first] = workers as [Worker];
+		first.dieAt = "/openapi.json";
+		const before = first.count;
+		expect((await ask()).status).toBe(200);
+		expect(first.count).toBe(before + 1);
+		first.dieAt = null;
+	});
+
 	it("shares its answer with browsers that have only our own cookie", async () => {
 		answering(PUBLIC);
 		expect(await reached("/openapi.json?b", { Cookie: cookieOf(workers[0] as Worker) })).toBe(1);

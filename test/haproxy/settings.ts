@@ -15,7 +15,7 @@ export async function settingsFor(workers: HaproxyWorkers, changes: Partial<Hapr
 		sticky: { cookie: STICKY_COOKIE, key: "a-key-of-these-tests", secure: false },
 		engine: { path: paths.socketIo, sessionParam: ENGINE_SESSION_PARAM, separator: ENGINE_SESSION_SEPARATOR },
 		tunnelPaths: lateAnswers,
-		cache: { paths: publicPaths, totalMib: 4, maxObjectBytes: 100_000 },
+		cache: { paths: publicPaths, totalMib: 4, maxObjectBytes: 100_000, maxPerWorker: 2 },
 		http: { maxPerWorker: 4, maxQueuePerWorker: 8 },
 		tunnels: { maxPerWorker: 600 },
 		check: {

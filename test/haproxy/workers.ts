@@ -23,6 +23,8 @@ export class Worker {
 	readonly sockets = new Set<Socket>();
 	/** Next request to die of: the connection is cut in the middle of it. */
 	dieAt: string | null = null;
+	/** Milliseconds it takes over each answer. */
+	takes = 0;
 	/** Extra headers of every answer. */
 	answerHeaders: Record<string, string | string[]> = {};
 	readonly #server: Server;
@@ -73,10 +75,11 @@ export class Worker {
 			headers: request.headers,
 			count: this.count,
 		};
-		request.resume().on("end", () => {
+		const answer = () => {
 			response.writeHead(200, { "Content-Type": "application/json", ...this.answerHeaders });
 			response.end(JSON.stringify(seen));
-		});
+		};
+		request.resume().on("end", () => (this.takes === 0 ? answer() : setTimeout(answer, this.takes)));
 	}
 
 	/** Accepts, says who it is in a header, and echoes. */
