@@ -1,10 +1,28 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { Load, monitorLoad } from "./load.ts";
 
 const samples = (load: Load, times: number, delayMs: number, utilization: number) => {
 	for (let index = 0; index < times; index++) load.sample(delayMs, utilization);
 };
+
+/** How often the monitor comes round in an idle process. */
+async function roundsIn(ms: number): Promise<number> {
+	let rounds = 0;
+	const setTimer = globalThis.setTimeout;
+	const counting = vi.spyOn(globalThis, "setTimeout").mockImplementation(((run: () => void, delay?: number) => {
+		rounds += 1;
+		return setTimer(run, delay);
+	}) as typeof setTimeout);
+	const monitor = monitorLoad(50);
+	try {
+		await sleep(ms);
+		return rounds;
+	} finally {
+		monitor.stop();
+		counting.mockRestore();
+	}
+}
 
 describe("the load of a worker", () => {
 	it("is judged by how late a busy event loop is", () => {
@@ -54,6 +72,12 @@ describe("the load of a worker", () => {
 		} finally {
 			monitor.stop();
 		}
+	});
+
+	it("wakes a process that has nothing to do ten times a second, not fifty", async () => {
+		const timers = await roundsIn(1_000);
+		expect(timers).toBeGreaterThanOrEqual(5);
+		expect(timers).toBeLessThanOrEqual(16);
 	});
 
 	it("says that the loop stood still", () => {

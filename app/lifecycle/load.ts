@@ -14,10 +14,11 @@ export interface LoadMonitor {
 	stop(): void;
 }
 
-/** How often the loop is asked to come round, milliseconds; so many ticks make a sample. */
+/** How often the loop is asked to come round, and how often that makes a sample, milliseconds. */
 const TICK_MS = 20;
-const TICKS = 5;
-const SAMPLE_MS = TICK_MS * TICKS;
+const SAMPLE_MS = 100;
+/** Below this share a loop is asked to come round once a sample: to wake up for nothing is most of what an idle worker does. */
+const CALM = 0.3;
 /** Weight of the newest sample: one slow tenth of a second, a garbage collection say, is not a load. */
 const WEIGHT = 0.3;
 /** From which delay each level holds, in terms of the first's. */
@@ -36,23 +37,32 @@ const STALL_MS = 2_000;
  */
 export function monitorLoad(fromMs: number): LoadMonitor {
 	const load = new Load(fromMs);
-	let ticks = 0;
 	let worstMs = 0;
-	let last = performance.now();
+	let sampledAt = performance.now();
 	let before = performance.eventLoopUtilization();
-	const timer = setInterval(() => {
+	let dueAt = 0;
+	let timer: NodeJS.Timeout;
+	const askIn = (ms: number) => {
+		dueAt = performance.now() + ms;
+		timer = setTimeout(comeRound, ms).unref();
+	};
+	let tickMs = TICK_MS;
+	const comeRound = () => {
 		const now = performance.now();
-		worstMs = Math.max(worstMs, now - last - TICK_MS);
-		last = now;
-		ticks += 1;
-		if (ticks < TICKS && worstMs < SAMPLE_MS) return;
-		const utilization = performance.eventLoopUtilization();
-		load.sample(worstMs, performance.eventLoopUtilization(utilization, before).utilization);
-		before = utilization;
-		ticks = 0;
-		worstMs = 0;
-	}, TICK_MS).unref();
-	const stop = () => clearInterval(timer);
+		worstMs = Math.max(worstMs, now - dueAt);
+		if (now - sampledAt >= SAMPLE_MS - 1) {
+			const after = performance.eventLoopUtilization();
+			const { utilization } = performance.eventLoopUtilization(after, before);
+			load.sample(worstMs, utilization);
+			tickMs = utilization < CALM ? SAMPLE_MS : TICK_MS;
+			before = after;
+			sampledAt = now;
+			worstMs = 0;
+		}
+		askIn(tickMs);
+	};
+	askIn(tickMs);
+	const stop = () => clearTimeout(timer);
 	return {
 		level: () => load.level,
 		get delayP99Ms() {
