@@ -7,7 +7,7 @@ import type { Buckets } from "../stores/buckets.ts";
 const ms = {
 	/** How long spending is gathered before it is settled with Redis, where there is much of it; and where there is little. */
 	settle: 20,
-	gather: 200,
+	gather: 500,
 	/** For how long a Redis that failed is not asked. */
 	pause: 1_000,
 	/** How often a worker says that it is there. */
