@@ -30,6 +30,7 @@ export function outcomeOf(job: Claimed, end: End, onFault: (error: unknown) => v
 	const ended = (state: Outcome["state"], error: JobError | null, result: string | null = null): Outcome => ({
 		id: job.id,
 		attempt: job.attempts,
+		unclaimed: null,
 		state,
 		result,
 		error: error && { code: error.code, message: storable(error.message) },

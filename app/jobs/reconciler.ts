@@ -50,7 +50,7 @@ export class Reconciler {
 			const crowded = await crowdedPrincipals(client, page.rows);
 			return crowded.length === 0 ? [] : await unpark(client, crowded, atOnce);
 		});
-		for (const job of over) await say(this.#redis, job, job.id, { kind: "over" });
+		for (const job of over) await say(this.#redis, job, { kind: "over" });
 		await this.#queue.add([...taken.filter(({ state }) => state === "queued"), ...room]);
 		const missing = await this.#putBack();
 		return { lost: taken.length, dead: over.filter(({ state }) => state === "dead").length, missing };

@@ -8,9 +8,22 @@ import { CANCEL_CHANNEL, type JobMessage, say } from "../services/job-channel.ts
 import { AttemptOver } from "../services/once.ts";
 import { gather } from "../services/turns.ts";
 import { type Carried, deliveredIn, type JobQueue, QUEUE_PREFIX, type QueueName } from "../stores/job-queue.ts";
-import { type Claimed, claimJobs, type Ended, endAttempts, giveBack, jobOf, type Outcome, renewLeases, unpark } from "../stores/jobs.ts";
+import {
+	type Claimed,
+	claimJobs,
+	type Ended,
+	endAttempts,
+	type Found,
+	giveBack,
+	jobOf,
+	lookAtJobs,
+	type Outcome,
+	renewLeases,
+	unpark,
+} from "../stores/jobs.ts";
 import type { Database } from "../stores/postgres.ts";
 import type { Tool, ToolRun } from "../tools/tool.ts";
+import { Claim } from "./claim.ts";
 import { backoffMs, outcomeOf } from "./outcome.ts";
 import { Reporter } from "./reporter.ts";
 
@@ -52,6 +65,8 @@ export type LetGo = "cancelled" | "late" | "lost" | "stopping";
 const ms = {
 	/** For a tool to let go; after that it is not waited for, and changes nothing any more. */
 	grace: 5_000,
+	/** After which a job is claimed that only looks something up and is not done yet. */
+	unclaimed: 25,
 	/** Between two tries to say something to a database that is away. */
 	again: 500,
 	/** For what is begun when the worker is to stop, before it is given back. */
@@ -66,6 +81,7 @@ type Delivered = ReturnType<typeof deliveredIn>;
 interface Running {
 	readonly job: Claimed;
 	readonly abort: AbortController;
+	readonly claim: Claim;
 	progress: number;
 	message: string | null;
 }
@@ -75,6 +91,7 @@ export class JobRunner {
 	readonly #settings: RunnerSettings;
 	readonly #running = new Map<string, Running>();
 	readonly #worker: Worker<Carried>;
+	readonly #look: (key: string, item: Asked<Delivered, Found | undefined>) => void;
 	readonly #claim: (key: string, item: Asked<Delivered, Claimed | undefined>) => void;
 	readonly #end: (key: string, item: Asked<Ending, void>) => void;
 	readonly #renewal: NodeJS.Timeout;
@@ -84,6 +101,7 @@ export class JobRunner {
 	constructor(parts: RunnerParts, settings: RunnerSettings) {
 		this.#parts = parts;
 		this.#settings = settings;
+		this.#look = gather(together, (_, asked) => this.#lookTogether(asked));
 		this.#claim = gather(together, (_, asked) => this.#claimTogether(asked));
 		this.#end = gather(together, (_, asked) => this.#endTogether(asked));
 		this.#worker = new Worker<Carried>(settings.queue, (entry) => this.#take(deliveredIn(entry)), {
@@ -125,18 +143,27 @@ export class JobRunner {
 
 	/** What the queue carried may be long over, or another worker's: then there is nothing to do. */
 	async #take(delivered: Delivered): Promise<void> {
+		if (delivered.looksUp) {
+			const found = await ask(this.#look, delivered);
+			if (found === undefined) return;
+			if (found.room) return await this.#run(found, delivered, async () => (await ask(this.#claim, delivered)) !== undefined);
+		}
 		const job = await ask(this.#claim, delivered);
-		if (job !== undefined) await this.#run(job);
+		if (job !== undefined) await this.#run(job, delivered, null);
 	}
 
-	async #run(job: Claimed): Promise<void> {
+	/** @param claiming claims the job, for an attempt that begins without; null where it has it */
+	async #run(job: Claimed, { deliveries }: Delivered, claiming: (() => Promise<boolean>) | null): Promise<void> {
 		const { observe, redis } = this.#parts;
-		const running: Running = { job, abort: new AbortController(), progress: 0, message: null };
+		const claim = new Claim({ job: job.id, attempt: job.attempts }, claiming ?? (async () => true));
+		if (claiming === null) await claim.make();
+		const running: Running = { job, claim, abort: new AbortController(), progress: 0, message: null };
 		this.#running.set(job.id, running);
 		const begun = performance.now();
+		const slow = setTimeout(() => claim.make().catch(() => running.abort.abort("lost" satisfies LetGo)), ms.unclaimed);
 		observe.begun(job.tool, job.attempts === 1 ? (Date.now() - job.createdAt) / 1_000 : null);
 		const late = setTimeout(() => running.abort.abort("late" satisfies LetGo), this.#settings.timeLimitMs);
-		const reporter = new Reporter((message) => void say(redis, job, job.id, message));
+		const reporter = new Reporter((message) => void say(redis, job, message));
 		let outcome: Outcome | "over" | "give-back";
 		try {
 			const result = await this.#call(running, reporter);
@@ -151,11 +178,20 @@ export class JobRunner {
 				);
 		}
 		clearTimeout(late);
+		clearTimeout(slow);
 		reporter.close();
 		try {
 			if (outcome === "over") return;
-			await ask(this.#end, { job, outcome });
+			if (claim.isAsked || outcome === "give-back" || outcome.state !== "completed") {
+				await claim.make();
+				await ask(this.#end, { job, outcome });
+			} else {
+				const unclaimed = { deliveries, startedAt: job.startedAt as number };
+				await ask(this.#end, { job, outcome: { ...outcome, unclaimed } });
+			}
 			if (outcome !== "give-back") observe.ended(job.tool, outcome.state, (performance.now() - begun) / 1_000);
+		} catch (error) {
+			if (!(error instanceof AttemptOver)) throw error;
 		} finally {
 			this.#running.delete(job.id);
 		}
@@ -163,8 +199,9 @@ export class JobRunner {
 
 	/** The tool's answer; a tool that does not let go in time is left behind. */
 	async #call(running: Running, reporter: Reporter): Promise<unknown> {
-		const { job, abort } = running;
-		const { services, step } = this.#parts.services.forAttempt({ job: job.id, attempt: job.attempts });
+		const { job, abort, claim } = running;
+		const attempt = { job: job.id, attempt: job.attempts, claimed: () => claim.make() };
+		const { services, step } = this.#parts.services.forAttempt(attempt);
 		const tool = this.#parts.toolNamed(job.tool);
 		const run: ToolRun = {
 			jobId: job.id,
@@ -184,6 +221,15 @@ export class JobRunner {
 			once: true,
 		});
 		return await Promise.race([tool(job.arguments, run), left.promise]);
+	}
+
+	async #lookTogether(asked: readonly Asked<Delivered, Found | undefined>[]): Promise<void> {
+		const delivered = asked.map(({ item }) => item);
+		const found = await this.#insist("jobs cannot be looked at", () =>
+			this.#parts.database.readPrimary((client) => lookAtJobs(client, delivered, this.#settings.atOnce)),
+		);
+		const byId = new Map((found ?? []).map((job) => [job.id, job]));
+		for (const { item, done } of asked) done(byId.get(item.id));
 	}
 
 	async #claimTogether(asked: readonly Asked<Delivered, Claimed | undefined>[]): Promise<void> {
@@ -207,7 +253,7 @@ export class JobRunner {
 		for (const end of ended ?? []) {
 			const { job, outcome } = byId.get(end.id) as Ending;
 			if (end.state === "queued") this.#enqueue([end], backoffMs(job.failures + 1));
-			else void say(redis, job, job.id, overOf(job, end, outcome as Outcome));
+			else void say(redis, job, overOf(job, end, outcome as Outcome));
 		}
 		if (given.length > 0) {
 			const back = await this.#insist("jobs cannot be given back", () => database.writeOne((client) => giveBack(client, given)));
@@ -249,8 +295,8 @@ export class JobRunner {
 	}
 
 	async #renew(): Promise<void> {
-		if (this.#running.size === 0) return;
-		const asked = [...this.#running.values()];
+		const asked = [...this.#running.values()].filter(({ claim }) => claim.isMade);
+		if (asked.length === 0) return;
 		const positions = asked.map(({ job, progress, message }) => ({ id: job.id, attempt: job.attempts, progress, message }));
 		const { name, leaseMs } = this.#settings;
 		try {

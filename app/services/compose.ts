@@ -10,6 +10,7 @@ import type { Database } from "../stores/postgres.ts";
 import { type SessionLife, SessionStore } from "../stores/sessions.ts";
 import { SharedCache } from "../stores/shared-cache.ts";
 import { TokenStore } from "../stores/tokens.ts";
+import { looksUp } from "../tools/catalogue/look-ups.ts";
 import { toolCatalogue } from "../tools/catalogue.ts";
 import { activityService } from "./activities.ts";
 import { agentService } from "./agents.ts";
@@ -113,7 +114,7 @@ export function createServices({ database, connect, observe }: ServiceParts, set
 		cache.invalidate(publishedKey(workspace, key)).catch(problem("a published entry may be outdated"));
 	const reads = new ReadCounts(database, problem("reads of memory entries were not counted"));
 	const queue = new JobQueue(redis.queue, problem("the queue does not answer"));
-	const jobs = jobService({ database, queue, redis: redis.queue, channels, onProblem: observe.problem });
+	const jobs = jobService({ database, queue, redis: redis.queue, channels, looksUp, onProblem: observe.problem });
 	const changing = (by: Changer) => ({
 		swarm: swarmService(database, by),
 		agents: agentService(database, by),

@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import type { Redis } from "ioredis";
 import { redisKeys } from "../contract.ts";
 import type { Job } from "../model.ts";
@@ -10,10 +11,11 @@ export type JobMessage =
 	/** With the job as it is then, unless it is too long to be told. */
 	| { readonly kind: "over"; readonly job?: Job };
 
-/** Whose a job is. */
-export interface JobOwner {
-	readonly workspace: string;
-	readonly principal: string;
+/** A job, and the worker that waits for it. */
+export interface ToldJob {
+	readonly id: string;
+	/** Name of a {@link JobTalk}; null where nobody waited from the beginning. */
+	readonly waiter: string | null;
 }
 
 /** On which every job worker is told the id of a job that it is to let go of. */
@@ -22,66 +24,47 @@ export const CANCEL_CHANNEL = `${redisKeys.all}jobs-cancel`;
 /** Characters of a job's id, before each message. */
 const ID = 36;
 
-/** For how long a principal's channel is still listened to after its last job, milliseconds: most have more than one. */
-const LINGER_MS = 30_000;
+/** For one who waits for jobs from their beginning: nothing has to be subscribed to for each, and nobody else wakes up. */
+function waiterChannel(name: string): string {
+	return `${redisKeys.all}jobs-for:${name}`;
+}
 
-/** One for all jobs of a principal: one for each would have to be subscribed to, and left, for each. */
-function channelOf({ workspace, principal }: JobOwner): string {
-	return `${redisKeys.all}jobs-of:${workspace}\n${principal}`;
+/** For whoever asks after a job later. */
+function jobChannel(id: string): string {
+	return `${redisKeys.all}job:${id}`;
 }
 
 /** Tells whoever listens; that it may be lost is no failure. */
-export async function say(redis: Redis, owner: JobOwner, id: string, message: JobMessage): Promise<void> {
-	await redis.publish(channelOf(owner), id + JSON.stringify(message)).catch(() => {});
-}
-
-interface Talk {
-	readonly listening: Listening;
-	readonly listeners: Map<string, Set<(message: JobMessage) => void>>;
-	leaving: NodeJS.Timeout | undefined;
+export async function say(redis: Redis, { id, waiter }: ToldJob, message: JobMessage): Promise<void> {
+	const text = JSON.stringify(message);
+	const said = redis.pipeline().publish(jobChannel(id), text);
+	if (waiter !== null) said.publish(waiterChannel(waiter), id + text);
+	await said.exec().catch(() => {});
 }
 
 /** Hears what is said of jobs. */
 export class JobTalk {
+	/** Under which this worker waits for jobs. */
+	readonly name: string = randomUUID();
 	readonly #channels: Channels;
-	readonly #talks = new Map<string, Talk>();
+	readonly #own: Listening;
+	readonly #waiting = new Map<string, (message: JobMessage) => void>();
 
 	constructor(channels: Channels) {
 		this.#channels = channels;
-	}
-
-	listen(owner: JobOwner, id: string, onMessage: (message: JobMessage) => void): Listening {
-		const channel = channelOf(owner);
-		const talk = this.#talks.get(channel) ?? this.#join(channel);
-		clearTimeout(talk.leaving);
-		const listeners = talk.listeners.get(id) ?? new Set();
-		talk.listeners.set(id, listeners);
-		// The same function twice is two listeners.
-		const listener = (message: JobMessage) => onMessage(message);
-		listeners.add(listener);
-		const stop = () => {
-			if (!listeners.delete(listener) || listeners.size > 0) return;
-			talk.listeners.delete(id);
-			if (talk.listeners.size === 0) talk.leaving = setTimeout(() => this.#leave(channel), LINGER_MS).unref();
-		};
-		return { confirmed: talk.listening.confirmed, stop };
-	}
-
-	#join(channel: string): Talk {
-		const listeners: Talk["listeners"] = new Map();
-		const listening = this.#channels.listen(channel, (text) => {
-			const told = listeners.get(text.slice(0, ID));
-			if (told === undefined) return;
-			const message = JSON.parse(text.slice(ID)) as JobMessage;
-			for (const listener of told) listener(message);
+		this.#own = channels.listen(waiterChannel(this.name), (text) => {
+			this.#waiting.get(text.slice(0, ID))?.(JSON.parse(text.slice(ID)) as JobMessage);
 		});
-		const talk = { listening, listeners, leaving: undefined };
-		this.#talks.set(channel, talk);
-		return talk;
 	}
 
-	#leave(channel: string): void {
-		this.#talks.get(channel)?.listening.stop();
-		this.#talks.delete(channel);
+	/** For a new job, of which {@link name} is the waiter. */
+	await(id: string, onMessage: (message: JobMessage) => void): Listening {
+		this.#waiting.set(id, onMessage);
+		return { confirmed: this.#own.confirmed, stop: () => void this.#waiting.delete(id) };
+	}
+
+	/** For a job that somebody else may have asked for. */
+	follow(id: string, onMessage: (message: JobMessage) => void): Listening {
+		return this.#channels.listen(jobChannel(id), (text) => onMessage(JSON.parse(text) as JobMessage));
 	}
 }

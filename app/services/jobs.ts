@@ -3,7 +3,7 @@ import type { Redis } from "ioredis";
 import { validate as isUuid, v7 as uuidv7 } from "uuid";
 import { isOver, type Job, type Principal } from "../model.ts";
 import { type JobListener, type JobRequest, type JobService, ServiceError } from "../ports.ts";
-import type { Channels } from "../stores/channels.ts";
+import type { Channels, Listening } from "../stores/channels.ts";
 import type { JobQueue } from "../stores/job-queue.ts";
 import {
 	cancelJob,
@@ -23,7 +23,7 @@ import {
 } from "../stores/jobs.ts";
 import type { Database } from "../stores/postgres.ts";
 import { demandBytes, demandLength } from "./demand.ts";
-import { CANCEL_CHANNEL, type JobOwner, JobTalk, say } from "./job-channel.ts";
+import { CANCEL_CHANNEL, type JobMessage, JobTalk, say } from "./job-channel.ts";
 import { BEGUN, recordName } from "./once.ts";
 import { gather } from "./turns.ts";
 
@@ -53,6 +53,8 @@ export interface JobParts {
 	/** In the state group. */
 	readonly redis: Redis;
 	readonly channels: Channels;
+	/** Whether a call of a tool only looks something up. */
+	readonly looksUp: (tool: string, args: Readonly<Record<string, unknown>>) => boolean;
 	readonly onProblem: (what: string, error: unknown) => void;
 }
 
@@ -63,7 +65,7 @@ interface Asked {
 	failed(error: unknown): void;
 }
 
-export function jobService({ database, queue, redis, channels, onProblem }: JobParts): JobService {
+export function jobService({ database, queue, redis, channels, looksUp, onProblem }: JobParts): JobService {
 	const talk = new JobTalk(channels);
 	const insert = gather<Asked>(perWorker, async (_, asked) => {
 		try {
@@ -83,8 +85,8 @@ export function jobService({ database, queue, redis, channels, onProblem }: JobP
 	const endedToday = kept(ms.counts, () => database.read(null, countEndedToday));
 
 	/** Commits it. Whether the queue takes it is of no matter: job workers look for what the queue has lost. */
-	async function commit(principal: Principal, request: JobRequest, id: string): Promise<Job> {
-		const job = newJob(principal, request, id);
+	async function commit(principal: Principal, request: JobRequest, id: string, waiter: string | null): Promise<Job> {
+		const job = newJob(principal, request, id, waiter);
 		await demandRoom(principal);
 		if (request.idempotencyKey === undefined) {
 			return await new Promise<Job>((done, failed) => {
@@ -109,6 +111,10 @@ export function jobService({ database, queue, redis, channels, onProblem }: JobP
 		if (now.full.includes(`${principal.workspace}\n${principal.id}`)) {
 			throw new ServiceError("RATE_LIMITED", `${room.principal} of your jobs wait already; try again when some are done`, 5);
 		}
+	}
+
+	function firstOf({ id, tool, priority, arguments: args }: Job): Delivery {
+		return { id, deliveries: 1, rank: rankOf(priority), losses: 0, looksUp: looksUp(tool, args) };
 	}
 
 	async function enqueue(delivery: Delivery): Promise<void> {
@@ -140,24 +146,24 @@ export function jobService({ database, queue, redis, channels, onProblem }: JobP
 	return {
 		async submit(principal, request) {
 			const id = uuidv7();
-			const job = await commit(principal, request, id);
-			if (job.id === id) await enqueue(deliveryOf(job));
+			const job = await commit(principal, request, id, null);
+			if (job.id === id) await enqueue(firstOf(job));
 			return job;
 		},
 
 		async run(principal, request, { ms: patience, signal, listener, begun }) {
 			const id = uuidv7();
-			let ears = listen(talk, principal, id, listener);
+			let ears = listen((hear) => talk.await(id, hear), listener);
 			const giveUp = deadline(patience, signal);
 			try {
-				const job = await commit(principal, request, id);
+				const job = await commit(principal, request, id, talk.name);
 				begun?.(job);
 				if (job.id === id) {
 					await ears.ready(ms.hearing);
-					await enqueue(deliveryOf(job));
+					await enqueue(firstOf(job));
 				} else {
 					ears.stop();
-					ears = listen(talk, principal, job.id, listener);
+					ears = listen((hear) => talk.follow(job.id, hear), listener);
 				}
 				return await follow(principal, job, ears, giveUp);
 			} finally {
@@ -168,7 +174,7 @@ export function jobService({ database, queue, redis, channels, onProblem }: JobP
 		async wait(principal, id, { ms: patience, signal, listener }) {
 			const giveUp = deadline(patience, signal);
 			demandId(id);
-			const ears = listen(talk, principal, id, listener);
+			const ears = listen((hear) => talk.follow(id, hear), listener);
 			try {
 				await ears.ready(ms.hearing);
 				return await follow(principal, jobOf(await find(principal, id)), ears, giveUp);
@@ -193,7 +199,7 @@ export function jobService({ database, queue, redis, channels, onProblem }: JobP
 			const job = demandJob(await database.write([], (client) => cancelJob(client, principal.workspace, principal.id, id)));
 			// Its worker finds out by itself a little later where this is lost.
 			if (job.state === "active") await redis.publish(CANCEL_CHANNEL, id).catch(() => {});
-			if (job.state === "cancelled") await say(redis, ownerOf(principal), id, { kind: "over" });
+			if (job.state === "cancelled") await say(redis, job, { kind: "over" });
 			return jobOf(job);
 		},
 
@@ -230,11 +236,11 @@ interface Ears {
 	stop(): void;
 }
 
-function listen(talk: JobTalk, principal: Principal, id: string, listener: JobListener | undefined): Ears {
+function listen(hearing: (hear: (message: JobMessage) => void) => Listening, listener: JobListener | undefined): Ears {
 	const over = Promise.withResolvers<void>();
 	let isOver = false;
 	let last: Job | null = null;
-	const listening = talk.listen(ownerOf(principal), id, (said) => {
+	const listening = hearing((said) => {
 		if (said.kind === "progress") listener?.progress?.(said.percent, said.message);
 		else if (said.kind === "output") listener?.output?.(said.stream, said.data);
 		else {
@@ -270,7 +276,7 @@ function deadline(patienceMs: number, signal: AbortSignal | undefined): AbortSig
 	return signal === undefined ? late : AbortSignal.any([late, signal]);
 }
 
-function newJob(principal: Principal, request: JobRequest, id: string): NewJob {
+function newJob(principal: Principal, request: JobRequest, id: string, waiter: string | null): NewJob {
 	const text = JSON.stringify(request.arguments);
 	if (Buffer.byteLength(text) > limits.arguments)
 		throw new ServiceError("INVALID", `the arguments have more than ${limits.arguments} bytes`);
@@ -288,6 +294,7 @@ function newJob(principal: Principal, request: JobRequest, id: string): NewJob {
 		arguments: text,
 		priority: request.priority ?? "medium",
 		maxAttempts: limits.attempts,
+		waiter,
 	};
 }
 
@@ -315,14 +322,6 @@ function fresh({ id, tool, priority, maxAttempts }: NewJob, request: JobRequest,
 		startedAt: null,
 		endedAt: null,
 	};
-}
-
-function deliveryOf({ id, priority }: Job): Delivery {
-	return { id, deliveries: 1, rank: rankOf(priority), losses: 0 };
-}
-
-function ownerOf({ workspace, id }: Principal): JobOwner {
-	return { workspace, principal: id };
 }
 
 function demandId(id: string): void {

@@ -6,11 +6,13 @@ import type { Changer } from "./changes.ts";
 export interface Attempt {
 	readonly job: string;
 	readonly attempt: number;
+	/** Fulfilled when the job is this attempt's: nothing is done before. @throws AttemptOver where it is another's */
+	readonly claimed?: () => Promise<void>;
 }
 
 /** The attempt is over: another one has the job, or it was cancelled. What it was about to do is not done. */
 export class AttemptOver extends Error {
-	constructor({ job, attempt }: Attempt) {
+	constructor({ job, attempt }: Pick<Attempt, "job" | "attempt">) {
 		super(`attempt ${attempt} of job ${job} is over`);
 		this.name = "AttemptOver";
 	}
@@ -38,7 +40,7 @@ export interface Once {
  *
  * @param change makes changes, as often as it is asked
  */
-export function once(database: Database, change: Changer, attempt: Attempt): Once {
+export function once(database: Database, change: Changer, { claimed, ...attempt }: Attempt): Once {
 	let changes = 0;
 
 	async function recall(client: Queryable, step: Step): Promise<{ result: unknown } | null> {
@@ -48,10 +50,11 @@ export function once(database: Database, change: Changer, attempt: Attempt): Onc
 	}
 
 	return {
-		change(principal, load, make) {
+		async change(principal, load, make) {
 			const step = { ...attempt, step: `change-${changes}` };
 			changes += 1;
-			return change(
+			await claimed?.();
+			return await change(
 				principal,
 				(client) => recall(client, step),
 				async (done, open) => {
@@ -65,6 +68,7 @@ export function once(database: Database, change: Changer, attempt: Attempt): Onc
 
 		async step(name, decide) {
 			const step = { ...attempt, step: recordName(name) };
+			await claimed?.();
 			const recalled = await database.write([], (client) => recall(client, step));
 			if (recalled !== null) return recalled.result as Awaited<ReturnType<typeof decide>>;
 			const result = await decide();

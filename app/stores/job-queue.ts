@@ -18,6 +18,9 @@ export interface Carried {
 /** A worker may be lost for any reason, and with it many jobs that are to be run again soon. Twice is no chance any more. */
 const SUSPICIOUS_LOSSES = 2;
 
+/** What an entry is called whose job only looks something up, and what all others are. */
+const names = { looksUp: "look", other: "job" } as const;
+
 /** BullMQ's priorities begin at 1; the least comes first. */
 const FIRST_PRIORITY = 1;
 
@@ -95,13 +98,19 @@ function entryId({ id, deliveries }: Pick<Delivery, "id" | "deliveries">): strin
 	return `${id}-${deliveries}`;
 }
 
-/** What an entry of the queue is about. */
-export function deliveredIn(entry: { readonly id?: string; readonly data: Carried }): Pick<Delivery, "id" | "deliveries"> {
+/** What an entry of the queue is about. One that comes again may have taken a worker along, and is not only looked at any more. */
+export function deliveredIn(entry: {
+	readonly id?: string;
+	readonly name: string;
+	readonly attemptsStarted: number;
+	readonly data: Carried;
+}): Pick<Delivery, "id" | "deliveries"> & { readonly looksUp: boolean } {
 	const { id } = entry.data;
-	return { id, deliveries: Number(entry.id?.slice(id.length + 1)) };
+	const looksUp = entry.name === names.looksUp && entry.attemptsStarted <= 1;
+	return { id, deliveries: Number(entry.id?.slice(id.length + 1)), looksUp };
 }
 
 function entryOf(delivery: Delivery, delayMs: number) {
 	const opts = { jobId: entryId(delivery), priority: delivery.rank + FIRST_PRIORITY, ...(delayMs > 0 ? { delay: delayMs } : {}) };
-	return { name: "job", data: { id: delivery.id }, opts };
+	return { name: delivery.looksUp ? names.looksUp : names.other, data: { id: delivery.id }, opts };
 }

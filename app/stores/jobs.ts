@@ -13,6 +13,8 @@ export interface JobRecord extends Job {
 	readonly workspace: string;
 	readonly principal: string;
 	readonly roles: readonly string[];
+	/** Which worker waits for it for somebody; null where nobody does. */
+	readonly waiter: string | null;
 }
 
 /** A job that is to be put into the queue. */
@@ -24,6 +26,8 @@ export interface Delivery {
 	readonly rank: number;
 	/** Workers lost over it: one that has cost some is run apart from the others. */
 	readonly losses: number;
+	/** It only looks something up, and is delivered for the first time: see {@link lookAtJobs}. */
+	readonly looksUp?: boolean;
 }
 
 /** A job begun by this worker. */
@@ -33,11 +37,19 @@ export interface Claimed extends JobRecord {
 	readonly losses: number;
 }
 
+/** A job that is still queued, as its next attempt would have it. */
+export interface Found extends Claimed {
+	/** Whether its principal may have another one at once. */
+	readonly room: boolean;
+}
+
 /** How an attempt ended: `queued` where there is to be another. */
 export interface Outcome {
 	readonly id: string;
 	/** Which attempt it was; of another one the outcome counts no more. */
 	readonly attempt: number;
+	/** Under which delivery it was begun where it was not claimed, and then; null where it was. */
+	readonly unclaimed: { readonly deliveries: number; readonly startedAt: number } | null;
 	readonly state: Exclude<JobState, "active">;
 	/** JSON text; null for none. */
 	readonly result: string | null;
@@ -47,7 +59,7 @@ export interface Outcome {
 const DELIVERY = "id, deliveries, priority as rank, losses";
 
 const COLUMNS = `id, workspace, principal, roles, tool, arguments, state, priority, attempts, failures, max_attempts as "maxAttempts", losses,
-	progress, message, result, error_code as "errorCode", error, created_at as "createdAt", started_at as "startedAt", ended_at as "endedAt"`;
+	progress, message, result, error_code as "errorCode", error, created_at as "createdAt", started_at as "startedAt", ended_at as "endedAt", waiter`;
 
 interface Row extends Omit<Claimed, "priority" | "error"> {
 	readonly priority: number;
@@ -95,6 +107,7 @@ export interface NewJob {
 	readonly arguments: string;
 	readonly priority: TaskPriority;
 	readonly maxAttempts: number;
+	readonly waiter: string | null;
 }
 
 /** Twice is once. @returns when they were created */
@@ -102,10 +115,10 @@ export async function insertJobs(client: Queryable, jobs: readonly NewJob[]): Pr
 	const [row] = await client.query<{ at: number }>({
 		name: "jobs-insert",
 		text: `with added as (
-				insert into jobs (id, workspace, principal, roles, tool, arguments, priority, max_attempts, queued_at, created_at)
-				select id, workspace, principal, string_to_array(roles, ','), tool, arguments::json, priority, max_attempts, now(), now()
-				from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::smallint[], $8::integer[])
-					as each (id, workspace, principal, roles, tool, arguments, priority, max_attempts)
+				insert into jobs (id, workspace, principal, roles, tool, arguments, priority, max_attempts, waiter, queued_at, created_at)
+				select id, workspace, principal, string_to_array(roles, ','), tool, arguments::json, priority, max_attempts, waiter, now(), now()
+				from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::smallint[], $8::integer[], $9::text[])
+					as each (id, workspace, principal, roles, tool, arguments, priority, max_attempts, waiter)
 				on conflict (id) do nothing
 			) select now() as at`,
 		values: [
@@ -117,6 +130,7 @@ export async function insertJobs(client: Queryable, jobs: readonly NewJob[]): Pr
 			jobs.map((job) => job.arguments),
 			jobs.map(({ priority }) => rankOf(priority)),
 			jobs.map(({ maxAttempts }) => maxAttempts),
+			jobs.map(({ waiter }) => waiter),
 		],
 	});
 	return (row as { at: number }).at;
@@ -195,6 +209,29 @@ export async function retryJob(client: Queryable, workspace: string, principal: 
 }
 
 /**
+ * Those that are still queued, and have not been delivered anew since. Nothing is written: where all that an attempt does is
+ * to look something up, and it is done in no time, its beginning and its end can be one change. Until then others may begin it.
+ */
+export async function lookAtJobs(
+	client: Queryable,
+	delivered: readonly Pick<Delivery, "id" | "deliveries">[],
+	atOnce: number,
+): Promise<Found[]> {
+	const rows = await client.query<Row & { readonly room: boolean }>({
+		name: "jobs-look",
+		text: `select ${COLUMNS.replace("attempts,", "attempts + 1 as attempts,").replace("started_at as", "coalesce(started_at, clock_timestamp()) as")},
+				not parked and $3 > (
+					select count(*) from jobs as other
+					where other.workspace = jobs.workspace and other.principal = jobs.principal and other.state = 'active'
+				) as room
+			from jobs join unnest($1::uuid[], $2::integer[]) as each (wanted, number) on jobs.id = each.wanted and jobs.deliveries = each.number
+			where state = 'queued'`,
+		values: [delivered.map(({ id }) => id), delivered.map(({ deliveries }) => deliveries), atOnce],
+	});
+	return rows.map((row) => ({ ...recordOf(row), room: row.room }));
+}
+
+/**
  * Begins those that are still queued, and have not been delivered anew since, up to what each principal may have at once; the others wait until one of theirs ends.
  *
  * @param leaseMs for so long nobody else begins them
@@ -261,9 +298,13 @@ export async function endAttempts(client: Queryable, outcomes: readonly Outcome[
 				queued_at = case each.state when 'queued' then clock_timestamp() else queued_at end,
 				deliveries = deliveries + case each.state when 'queued' then 1 else 0 end,
 				failures = failures + case when each.state in ('queued', 'dead') then 1 else 0 end,
-				worker = null, lease_until = null
-			from unnest($1::uuid[], $2::integer[], $3::text[], $4::text[], $5::text[], $6::text[]) as each (id, attempt, state, result, code, error)
-			where jobs.id = each.id and jobs.attempts = each.attempt and jobs.state = 'active'
+				worker = null, lease_until = null, attempts = each.attempt,
+				started_at = coalesce(started_at, to_timestamp(each.started / 1000))
+			from unnest($1::uuid[], $2::integer[], $3::text[], $4::text[], $5::text[], $6::text[], $7::integer[], $8::double precision[])
+				as each (id, attempt, state, result, code, error, delivery, started)
+			where jobs.id = each.id and case when each.delivery is null
+				then jobs.attempts = each.attempt and jobs.state = 'active'
+				else jobs.deliveries = each.delivery and jobs.state = 'queued' and not jobs.parked end
 			returning jobs.id, jobs.deliveries, jobs.priority as rank, jobs.losses, jobs.state, jobs.progress, jobs.message, jobs.ended_at as "endedAt",
 				exists (select from jobs as waiting where waiting.workspace = jobs.workspace and waiting.principal = jobs.principal and waiting.parked)
 					as crowded`,
@@ -274,6 +315,8 @@ export async function endAttempts(client: Queryable, outcomes: readonly Outcome[
 			outcomes.map(({ result }) => result),
 			outcomes.map(({ error }) => error?.code ?? null),
 			outcomes.map(({ error }) => error?.message ?? null),
+			outcomes.map(({ unclaimed }) => unclaimed?.deliveries ?? null),
+			outcomes.map(({ unclaimed }) => unclaimed?.startedAt ?? null),
 		],
 	});
 }
@@ -333,7 +376,7 @@ export async function takeBackLost(
 	client: Queryable,
 	mostLosses: number,
 	limit: number,
-): Promise<(Delivery & Pick<JobRecord, "workspace" | "principal" | "state">)[]> {
+): Promise<(Delivery & Pick<JobRecord, "workspace" | "principal" | "state" | "waiter">)[]> {
 	return await client.query({
 		name: "jobs-take-back",
 		text: `update jobs set losses = losses + 1, worker = null, lease_until = null, deliveries = deliveries + 1, queued_at = clock_timestamp(),
@@ -342,7 +385,7 @@ export async function takeBackLost(
 				error = case when cancel_asked then 'cancelled' else 'its worker was lost' end,
 				ended_at = case when cancel_asked or losses + 1 >= $1 then clock_timestamp() end
 			where id = any(array(select id from jobs where state = 'active' and lease_until < clock_timestamp() limit $2 for update skip locked))
-			returning ${DELIVERY}, workspace, principal, state`,
+			returning ${DELIVERY}, workspace, principal, state, waiter`,
 		values: [mostLosses, limit],
 	});
 }

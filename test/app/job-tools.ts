@@ -13,6 +13,16 @@ const tools: Readonly<Record<string, Tool>> = {
 		return { agentId: agent.id };
 	},
 	echo: async (args) => args,
+	/** Called as one that only looks something up, so that it is begun without a claim. What it then does, its arguments say. */
+	async memory_usage({ ms = 0, name, dies }, { services, principal }) {
+		await sleep(Number(ms));
+		if (dies === true) {
+			process.kill(process.pid, "SIGKILL");
+			await sleep(10_000);
+		}
+		if (name !== undefined) await services.agents.spawn(principal, { type: "coder", name: String(name), capabilities: [] });
+		return { looked: true };
+	},
 	async wait({ ms }, { signal, progress, output }) {
 		output("stdout", "begun\n");
 		for (let percent = 0; percent < 100; percent += 10) {

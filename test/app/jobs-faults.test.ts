@@ -2,6 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { Queue } from "bullmq";
 import { describe, it } from "vitest";
 import type { Job } from "../../app/model.ts";
+import type { JobRequest } from "../../app/ports.ts";
 import { missing } from "./daemons.ts";
 import { type JobsRig, over, startJobsRig, user } from "./jobs-rig.ts";
 import { type ServerProcess, until } from "./server-process.ts";
@@ -24,11 +25,11 @@ async function effects(rig: JobsRig): Promise<Map<string, number>> {
 }
 
 /** Asks for so many, one by one; only what was acknowledged counts. */
-async function submit(rig: JobsRig, count: number, milliseconds: number): Promise<string[]> {
+async function submit(rig: JobsRig, count: number, milliseconds: number, tool = "spawn"): Promise<string[]> {
 	const acknowledged: string[] = [];
 	for (let index = 0; index < count; index += 1) {
 		const job = await rig.edge.services.jobs
-			.submit(alice, { tool: "spawn", arguments: { name: `effect-${index}`, ms: milliseconds } })
+			.submit(alice, { tool, arguments: { action: "retrieve", name: `effect-${index}`, ms: milliseconds } })
 			.catch(() => null);
 		if (job !== null) acknowledged.push(job.id);
 	}
@@ -71,6 +72,17 @@ describe.skipIf(missing)("no acknowledged job is lost, and each is done once:", 
 		await rig.worker(many);
 		rig.suspects(many);
 		expect(await faults(rig, ids)).toEqual([]);
+	});
+
+	it("a job worker is killed over jobs that are begun without a claim and change something after all", async ({ expect }) => {
+		await using rig = await startJobsRig();
+		const worker = await rig.worker(many);
+		const asking = submit(rig, 400, 20, "memory_usage");
+		await until(async () => (await effects(rig)).size > 50, "some of the jobs to have done what they do", 60_000);
+		await worker.kill();
+		await rig.worker(many);
+		rig.suspects(many);
+		expect(await faults(rig, await asking)).toEqual([]);
 	});
 
 	it("without changes being made once, the same kill does some twice", async ({ expect }) => {
@@ -153,6 +165,12 @@ describe.skipIf(missing)("no acknowledged job is lost, and each is done once:", 
 		expect(await withPoison(rig, true)).toEqual({ poison: "dead", faults: [] });
 	});
 
+	it("so is one that is begun without a claim", async ({ expect }) => {
+		await using rig = await startJobsRig();
+		const poison = { tool: "memory_usage", arguments: { action: "retrieve", dies: true } };
+		expect(await withPoison(rig, true, poison)).toEqual({ poison: "dead", faults: [] });
+	});
+
 	it("run among the others, the poison job takes some along", async ({ expect }) => {
 		await using rig = await startJobsRig();
 		const { faults } = await withPoison(rig, false);
@@ -161,7 +179,11 @@ describe.skipIf(missing)("no acknowledged job is lost, and each is done once:", 
 });
 
 /** @param apart whether suspects are run apart from the others */
-async function withPoison(rig: JobsRig, apart: boolean): Promise<{ poison: string; faults: string[] }> {
+async function withPoison(
+	rig: JobsRig,
+	apart: boolean,
+	poison: JobRequest = { tool: "poison", arguments: {} },
+): Promise<{ poison: string; faults: string[] }> {
 	const environment = { ...many, ...(apart ? {} : { JOBS_WITHOUT: "apart" }) };
 	let worker: ServerProcess = await rig.worker(environment);
 	let stopped = false;
@@ -178,7 +200,7 @@ async function withPoison(rig: JobsRig, apart: boolean): Promise<{ poison: strin
 	const ids = await submit(rig, 4, 4_000);
 	const { jobs } = rig.edge.services;
 	await until(async () => (await jobs.list(alice, { state: "active", limit: 50 })).length === 4, "all to be under way", 30_000);
-	const { id } = await jobs.submit(alice, { tool: "poison", arguments: {} });
+	const { id } = await jobs.submit(alice, poison);
 	const ended = await over(rig.edge, alice, [id, ...ids], 240_000);
 	stopped = true;
 	await worker.kill();

@@ -126,6 +126,65 @@ describe.skipIf(missing)("a job", { timeout: 120_000 }, () => {
 		expect(low.filter(({ id }) => began(id) < began(critical.id)).length).toBeLessThan(4);
 	});
 
+	describe("that only looks something up", () => {
+		const look = (args: object = {}, who = alice) =>
+			jobs().run(who, { tool: "memory_usage", arguments: { action: "retrieve", ...args } }, { ms: 20_000 });
+
+		/** Every state that it has been changed to. */
+		const statesOf = async (id: string) => {
+			const rows = await rig.postgres.primary.query<{ state: string }>(
+				"select state from seen where id = $1 order by number",
+				[id],
+				rig.postgres.database,
+			);
+			return rows.map(({ state }) => state);
+		};
+
+		beforeAll(async () => {
+			for (const statement of [
+				"create table seen (number serial, id uuid, state text)",
+				`create function see() returns trigger language plpgsql security definer as
+					$$ begin insert into seen (id, state) values (new.id, new.state); return new; end $$`,
+				"create trigger see after update on jobs for each row execute function see()",
+			])
+				await rig.postgres.primary.query(statement, [], rig.postgres.database);
+		});
+
+		it("begins and ends in one change", async () => {
+			const job = await look();
+			expect(job).toMatchObject({ state: "completed", result: { looked: true }, attempts: 1, progress: 100 });
+			expect(job.startedAt as number).toBeLessThanOrEqual(job.endedAt as number);
+			expect(await jobs().get(alice, job.id)).toEqual(job);
+			expect(await statesOf(job.id)).toEqual(["completed"]);
+		});
+
+		it("is claimed where it takes its time", async () => {
+			const job = await look({ ms: 400 });
+			expect(job).toMatchObject({ state: "completed", attempts: 1 });
+			expect(await statesOf(job.id)).toEqual(["active", "completed"]);
+		});
+
+		it("is claimed before it changes something after all", async () => {
+			const job = await look({ name: "looked" });
+			expect(job).toMatchObject({ state: "completed", attempts: 1 });
+			expect(await statesOf(job.id)).toEqual(["active", "completed"]);
+		});
+
+		it("waits like any other where its principal has all it may have", async () => {
+			const dave = user("dave");
+			const waits = await Promise.all(Array.from({ length: 4 }, () => jobs().submit(dave, { tool: "wait", arguments: { ms: 1_500 } })));
+			await expect.poll(async () => (await jobs().list(dave, { state: "active", limit: 50 })).length, { timeout: 20_000 }).toBe(4);
+			const looked = await look({}, dave);
+			expect(looked.state).toBe("completed");
+			const ended = await over(
+				rig.edge,
+				dave,
+				waits.map(({ id }) => id),
+			);
+			expect(looked.startedAt).toBeGreaterThanOrEqual(Math.min(...[...ended.values()].map(({ endedAt }) => endedAt as number)));
+		});
+	});
+
 	it("is in the partition of its month, and so is what it has done", async () => {
 		const { id } = await jobs().run(alice, { tool: "spawn", arguments: { name: "p" } }, { ms: 20_000 });
 		const month = new Date().toISOString().slice(0, 7).replace("-", "");

@@ -1,0 +1,33 @@
+import { type Attempt, AttemptOver } from "../services/once.ts";
+
+/** What makes a job an attempt's: at once, or before the attempt does more than look something up. */
+export class Claim {
+	readonly #attempt: Pick<Attempt, "job" | "attempt">;
+	readonly #ask: () => Promise<boolean>;
+	#making: Promise<void> | null = null;
+	#isMade = false;
+
+	/** @param ask whether the job is the attempt's now; asked once */
+	constructor(attempt: Pick<Attempt, "job" | "attempt">, ask: () => Promise<boolean>) {
+		this.#attempt = attempt;
+		this.#ask = ask;
+	}
+
+	get isMade(): boolean {
+		return this.#isMade;
+	}
+
+	/** It is made, or will be unless somebody else is faster. */
+	get isAsked(): boolean {
+		return this.#making !== null;
+	}
+
+	/** @throws AttemptOver where the job is another's by now, or has to wait for room */
+	make(): Promise<void> {
+		this.#making ??= this.#ask().then((isOurs) => {
+			if (!isOurs) throw new AttemptOver(this.#attempt);
+			this.#isMade = true;
+		});
+		return this.#making;
+	}
+}
