@@ -66,7 +66,7 @@ const ms = {
 	/** For a tool to let go; after that it is not waited for, and changes nothing any more. */
 	grace: 5_000,
 	/** After which a job is claimed that only looks something up and is not done yet. */
-	unclaimed: 25,
+	unclaimed: 500,
 	/** Between two tries to say something to a database that is away. */
 	again: 500,
 	/** For what is begun when the worker is to stop, before it is given back. */

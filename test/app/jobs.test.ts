@@ -159,7 +159,7 @@ describe.skipIf(missing)("a job", { timeout: 120_000 }, () => {
 		});
 
 		it("is claimed where it takes its time", async () => {
-			const job = await look({ ms: 400 });
+			const job = await look({ ms: 1_000 });
 			expect(job).toMatchObject({ state: "completed", attempts: 1 });
 			expect(await statesOf(job.id)).toEqual(["active", "completed"]);
 		});
