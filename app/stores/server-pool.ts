@@ -37,7 +37,9 @@ export class ServerPool {
 			application_name: settings.applicationName,
 			// Every statement is prepared, and none is better planned for its values. With values it is planned anew each time
 			// where tables are partitioned, which takes longer than most take to run.
-			options: "-c plan_cache_mode=force_generic_plan",
+			// And plans are made when a month's partition is empty, to be used when it is not: so nothing is read whole for which
+			// there is an index. What then has to be costs so much, on paper, that it would be compiled.
+			options: "-c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c jit=off",
 			max: kind === "primary" ? settings.pool.primary : settings.pool.replica,
 			connectionTimeoutMillis: kind === "primary" ? settings.timeoutsMs.connect : Math.min(settings.timeoutsMs.connect, REPLICA_CONNECT),
 			statement_timeout: settings.timeoutsMs.statement,
