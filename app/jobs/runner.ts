@@ -67,6 +67,8 @@ const ms = {
 	grace: 5_000,
 	/** After which a job is claimed that only looks something up and is not done yet. */
 	unclaimed: 500,
+	/** The longest wait for the row of a job that came before it, which is looked for first after 1 and then twice as long each time. */
+	row: 256,
 	/** Between two tries to say something to a database that is away. */
 	again: 500,
 	/** For what is begun when the worker is to stop, before it is given back. */
@@ -144,12 +146,21 @@ export class JobRunner {
 	/** What the queue carried may be long over, or another worker's: then there is nothing to do. */
 	async #take(delivered: Delivered): Promise<void> {
 		if (delivered.looksUp) {
-			const found = await ask(this.#look, delivered);
-			if (found === undefined) return;
+			const found = await this.#find(delivered);
+			if (found?.state !== "queued") return;
 			if (found.room) return await this.#run(found, delivered, async () => (await ask(this.#claim, delivered)) !== undefined);
 		}
 		const job = await ask(this.#claim, delivered);
 		if (job !== undefined) await this.#run(job, delivered, null);
+	}
+
+	/** What only looks something up is given to the queue while its row is being committed. */
+	async #find(delivered: Delivered): Promise<Found | undefined> {
+		for (let wait = 1; ; wait *= 2) {
+			const found = await ask(this.#look, delivered);
+			if (found !== undefined || wait > ms.row) return found;
+			await sleep(wait);
+		}
 	}
 
 	/** @param claiming claims the job, for an attempt that begins without; null where it has it */
@@ -253,7 +264,7 @@ export class JobRunner {
 		for (const end of ended ?? []) {
 			const { job, outcome } = byId.get(end.id) as Ending;
 			if (end.state === "queued") this.#enqueue([end], backoffMs(job.failures + 1));
-			else void say(redis, job, overOf(job, end, outcome as Outcome));
+			else void say(redis, job, overOf(job, end, outcome as Outcome), (outcome as Outcome).unclaimed === null);
 		}
 		if (given.length > 0) {
 			const back = await this.#insist("jobs cannot be given back", () => database.writeOne((client) => giveBack(client, given)));

@@ -34,12 +34,16 @@ function jobChannel(id: string): string {
 	return `${redisKeys.all}job:${id}`;
 }
 
-/** Tells whoever listens; that it may be lost is no failure. */
-export async function say(redis: Redis, { id, waiter }: ToldJob, message: JobMessage): Promise<void> {
+/**
+ * Tells whoever listens; that it may be lost is no failure.
+ *
+ * @param followed it has been there for long enough that somebody else may ask after it
+ */
+export async function say(redis: Redis, { id, waiter }: ToldJob, message: JobMessage, followed = true): Promise<void> {
 	const text = JSON.stringify(message);
-	const said = redis.pipeline().publish(jobChannel(id), text);
-	if (waiter !== null) said.publish(waiterChannel(waiter), id + text);
-	await said.exec().catch(() => {});
+	const told = waiter === null ? [] : [redis.publish(waiterChannel(waiter), id + text)];
+	if (followed || waiter === null) told.push(redis.publish(jobChannel(id), text));
+	await Promise.allSettled(told);
 }
 
 /** Hears what is said of jobs. */

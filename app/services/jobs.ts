@@ -39,6 +39,8 @@ const ms = {
 	hearing: 250,
 	/** Between two looks into the database while a job is waited for: what was said of its end may have been lost. */
 	look: 1_000,
+	/** A commit that took longer than this may have been given up by who looked for it: well below what that one waits. */
+	early: 200,
 	/** For which figures are kept, and those that take longer to find. */
 	figures: 2_000,
 	counts: 30_000,
@@ -67,7 +69,10 @@ interface Asked {
 
 export function jobService({ database, queue, redis, channels, looksUp, onProblem }: JobParts): JobService {
 	const talk = new JobTalk(channels);
+	/** Transactions of this worker's that insert jobs now. */
+	let inserting = 0;
 	const insert = gather<Asked>(perWorker, async (_, asked) => {
+		inserting += 1;
 		try {
 			const at = await database.writeOne((client) =>
 				insertJobs(
@@ -78,16 +83,46 @@ export function jobService({ database, queue, redis, channels, looksUp, onProble
 			for (const { committed } of asked) committed(at);
 		} catch (error) {
 			for (const { failed } of asked) failed(error);
+		} finally {
+			inserting -= 1;
 		}
 	});
 	const figures = kept(ms.figures, () => database.readPrimary((client) => queueFigures(client, room.principal)));
 
 	const endedToday = kept(ms.counts, () => database.read(null, countEndedToday));
 
-	/** Commits it. Whether the queue takes it is of no matter: job workers look for what the queue has lost. */
-	async function commit(principal: Principal, request: JobRequest, id: string, waiter: string | null): Promise<Job> {
-		const job = newJob(principal, request, id, waiter);
+	/**
+	 * Commits it and gives it to the queue, unless it is there already. Whether the queue takes it is of no matter: job workers
+	 * look for what the queue has lost.
+	 *
+	 * @param heard what is said of it can be heard
+	 * @param begun told of it when it is committed, before it is given to the queue unless it only looks something up
+	 */
+	async function commit(
+		principal: Principal,
+		request: JobRequest,
+		id: string,
+		waiter: { readonly name: string; readonly heard: Promise<void>; readonly begun?: ((job: Job) => void) | undefined } | null,
+	): Promise<Job> {
+		const job = newJob(principal, request, id, waiter?.name ?? null);
 		await demandRoom(principal);
+		const first = { id, deliveries: 1, rank: rankOf(job.priority), losses: 0, looksUp: looksUp(request.tool, request.arguments) };
+		// Whoever looks something up waits for its row, so that the two ways can be gone at once. Where others are being
+		// committed this one has to wait for them, and it would be too early.
+		const early = first.looksUp && inserting === 0 && request.idempotencyKey === undefined;
+		const asked = performance.now();
+		const committed = commitNow(principal, request, job);
+		committed.catch(() => {});
+		await waiter?.heard;
+		if (early) void enqueue(first);
+		const done = await committed;
+		waiter?.begun?.(done);
+		if (done.id === id && !(early && performance.now() - asked < ms.early)) await enqueue(first);
+		return done;
+	}
+
+	async function commitNow(principal: Principal, request: JobRequest, job: NewJob): Promise<Job> {
+		const { id } = job;
 		if (request.idempotencyKey === undefined) {
 			return await new Promise<Job>((done, failed) => {
 				insert("jobs", { job, committed: (at) => done(fresh(job, request, at)), failed });
@@ -111,10 +146,6 @@ export function jobService({ database, queue, redis, channels, looksUp, onProble
 		if (now.full.includes(`${principal.workspace}\n${principal.id}`)) {
 			throw new ServiceError("RATE_LIMITED", `${room.principal} of your jobs wait already; try again when some are done`, 5);
 		}
-	}
-
-	function firstOf({ id, tool, priority, arguments: args }: Job): Delivery {
-		return { id, deliveries: 1, rank: rankOf(priority), losses: 0, looksUp: looksUp(tool, args) };
 	}
 
 	async function enqueue(delivery: Delivery): Promise<void> {
@@ -145,10 +176,7 @@ export function jobService({ database, queue, redis, channels, looksUp, onProble
 
 	return {
 		async submit(principal, request) {
-			const id = uuidv7();
-			const job = await commit(principal, request, id, null);
-			if (job.id === id) await enqueue(firstOf(job));
-			return job;
+			return await commit(principal, request, uuidv7(), null);
 		},
 
 		async run(principal, request, { ms: patience, signal, listener, begun }) {
@@ -156,12 +184,8 @@ export function jobService({ database, queue, redis, channels, looksUp, onProble
 			let ears = listen((hear) => talk.await(id, hear), listener);
 			const giveUp = deadline(patience, signal);
 			try {
-				const job = await commit(principal, request, id, talk.name);
-				begun?.(job);
-				if (job.id === id) {
-					await ears.ready(ms.hearing);
-					await enqueue(firstOf(job));
-				} else {
+				const job = await commit(principal, request, id, { name: talk.name, heard: ears.ready(ms.hearing), begun });
+				if (job.id !== id) {
 					ears.stop();
 					ears = listen((hear) => talk.follow(job.id, hear), listener);
 				}

@@ -37,7 +37,7 @@ export interface Claimed extends JobRecord {
 	readonly losses: number;
 }
 
-/** A job that is still queued, as its next attempt would have it. */
+/** A job as its next attempt would have it, where it is still queued. */
 export interface Found extends Claimed {
 	/** Whether its principal may have another one at once. */
 	readonly room: boolean;
@@ -209,8 +209,8 @@ export async function retryJob(client: Queryable, workspace: string, principal: 
 }
 
 /**
- * Those that are still queued, and have not been delivered anew since. Nothing is written: where all that an attempt does is
- * to look something up, and it is done in no time, its beginning and its end can be one change. Until then others may begin it.
+ * Those that have not been delivered anew since. Nothing is written: where all that an attempt does is to look something up,
+ * and it is done in no time, its beginning and its end can be one change. Until then others may begin it.
  */
 export async function lookAtJobs(
 	client: Queryable,
@@ -224,8 +224,7 @@ export async function lookAtJobs(
 					select count(*) from jobs as other
 					where other.workspace = jobs.workspace and other.principal = jobs.principal and other.state = 'active'
 				) as room
-			from jobs join unnest($1::uuid[], $2::integer[]) as each (wanted, number) on jobs.id = each.wanted and jobs.deliveries = each.number
-			where state = 'queued'`,
+			from jobs join unnest($1::uuid[], $2::integer[]) as each (wanted, number) on jobs.id = each.wanted and jobs.deliveries = each.number`,
 		values: [delivered.map(({ id }) => id), delivered.map(({ deliveries }) => deliveries), atOnce],
 	});
 	return rows.map((row) => ({ ...recordOf(row), room: row.room }));
@@ -287,7 +286,12 @@ export interface Ended extends Delivery, Pick<Job, "state" | "progress" | "messa
 	readonly crowded: boolean;
 }
 
-/** @returns those whose attempt it still was, as they are now */
+/**
+ * Whether others wait is asked of each by itself: without a limit the plan is to read all that wait, or the whole table while
+ * it is new to the planner.
+ *
+ * @returns those whose attempt it still was, as they are now
+ */
 export async function endAttempts(client: Queryable, outcomes: readonly Outcome[]): Promise<Ended[]> {
 	if (outcomes.length === 0) return [];
 	return await client.query<Ended>({
@@ -306,8 +310,10 @@ export async function endAttempts(client: Queryable, outcomes: readonly Outcome[
 				then jobs.attempts = each.attempt and jobs.state = 'active'
 				else jobs.deliveries = each.delivery and jobs.state = 'queued' and not jobs.parked end
 			returning jobs.id, jobs.deliveries, jobs.priority as rank, jobs.losses, jobs.state, jobs.progress, jobs.message, jobs.ended_at as "endedAt",
-				exists (select from jobs as waiting where waiting.workspace = jobs.workspace and waiting.principal = jobs.principal and waiting.parked)
-					as crowded`,
+				coalesce((
+					select true from jobs as waiting
+					where waiting.workspace = jobs.workspace and waiting.principal = jobs.principal and waiting.parked limit 1
+				), false) as crowded`,
 		values: [
 			outcomes.map(({ id }) => id),
 			outcomes.map(({ attempt }) => attempt),

@@ -170,6 +170,26 @@ describe.skipIf(missing)("a job", { timeout: 120_000 }, () => {
 			expect(await statesOf(job.id)).toEqual(["active", "completed"]);
 		});
 
+		it.each([
+			["a moment", 300],
+			["longer than anybody looks for it", 1_500],
+		])("is done as soon as its row is committed, which takes %s", async (_, heldMs) => {
+			const { primary, database } = rig.postgres;
+			const held = primary.query(`do $$ begin lock table jobs in share mode; perform pg_sleep(${heldMs / 1_000}); end $$`, [], database);
+			await expect
+				.poll(() =>
+					primary.query("select from pg_locks where mode = 'ShareLock' and granted and relation = 'jobs'::regclass", [], database),
+				)
+				.toHaveLength(1);
+			const asked = performance.now();
+			const looking = look();
+			await held;
+			const freed = performance.now();
+			expect((await looking).state).toBe("completed");
+			expect(freed - asked).toBeGreaterThan(heldMs / 3);
+			expect(performance.now() - freed).toBeLessThan(1_000);
+		});
+
 		it("waits like any other where its principal has all it may have", async () => {
 			const dave = user("dave");
 			const waits = await Promise.all(Array.from({ length: 4 }, () => jobs().submit(dave, { tool: "wait", arguments: { ms: 1_500 } })));
