@@ -76,7 +76,7 @@ function configuration(ports: readonly number[]): string {
 		sticky: { cookie: STICKY_COOKIE, key: "bench-key", secure: false },
 		engine: { path: paths.socketIo, sessionParam: ENGINE_SESSION_PARAM, separator: ENGINE_SESSION_SEPARATOR },
 		tunnelPaths: lateAnswers,
-		cache: { paths: publicPaths, totalMib: 64, maxObjectBytes: 1024 * 1024, maxPerWorker: 8 },
+		cache: { paths: publicPaths, totalMib: 64, maxObjectBytes: 1024 * 1024, maxPerWorker: 32 },
 		http: { maxPerWorker: 128, maxQueuePerWorker: 128 },
 		tunnels: { maxPerWorker: 9_000 },
 		check: {

@@ -82,7 +82,7 @@ export function haproxySettings(balancing: HaproxyBalancing): HaproxySettings {
 		sticky: { cookie: STICKY_COOKIE, key: balancing.stickyKey, secure: balancing.https },
 		engine: { path: paths.socketIo, sessionParam: ENGINE_SESSION_PARAM, separator: ENGINE_SESSION_SEPARATOR },
 		tunnelPaths: lateAnswers,
-		cache: { paths: publicPaths, totalMib: 16, maxObjectBytes: 1024 * 1024, maxPerWorker: 8 },
+		cache: { paths: publicPaths, totalMib: 16, maxObjectBytes: 1024 * 1024, maxPerWorker: 32 },
 		http: { maxPerWorker: requests, maxQueuePerWorker: requests },
 		tunnels: { maxPerWorker: share(workers.sockets, balancing) },
 		check: {

@@ -101,7 +101,7 @@ function haproxySettings(plan: HaproxyPlan): HaproxySettings {
 		sticky: { cookie: STICKY_COOKIE, key: stack.stickyKey, secure: false },
 		engine: { path: paths.socketIo, sessionParam: ENGINE_SESSION_PARAM, separator: ENGINE_SESSION_SEPARATOR },
 		tunnelPaths: lateAnswers,
-		cache: { paths: publicPaths, totalMib: 64, maxObjectBytes: 1024 * 1024, maxPerWorker: 8 },
+		cache: { paths: publicPaths, totalMib: 64, maxObjectBytes: 1024 * 1024, maxPerWorker: 32 },
 		http: { maxPerWorker: stack.requestsPerWorker, maxQueuePerWorker: stack.requestsPerWorker },
 		tunnels: { maxPerWorker: maxConnections },
 		check: {
