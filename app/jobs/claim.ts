@@ -3,14 +3,16 @@ import { type Attempt, AttemptOver } from "../services/once.ts";
 /** What makes a job an attempt's: at once, or before the attempt does more than look something up. */
 export class Claim {
 	readonly #attempt: Pick<Attempt, "job" | "attempt">;
-	readonly #ask: () => Promise<boolean>;
-	#making: Promise<void> | null = null;
-	#isMade = false;
+	readonly #ask: (() => Promise<boolean>) | null;
+	#making: Promise<void> | null;
+	#isMade: boolean;
 
-	/** @param ask whether the job is the attempt's now; asked once */
-	constructor(attempt: Pick<Attempt, "job" | "attempt">, ask: () => Promise<boolean>) {
+	/** @param ask whether the job is the attempt's now, asked once; null where it is already */
+	constructor(attempt: Pick<Attempt, "job" | "attempt">, ask: (() => Promise<boolean>) | null) {
 		this.#attempt = attempt;
 		this.#ask = ask;
+		this.#isMade = ask === null;
+		this.#making = ask === null ? Promise.resolve() : null;
 	}
 
 	get isMade(): boolean {
@@ -24,10 +26,12 @@ export class Claim {
 
 	/** @throws AttemptOver where the job is another's by now, or has to wait for room */
 	make(): Promise<void> {
-		this.#making ??= this.#ask().then((isOurs) => {
-			if (!isOurs) throw new AttemptOver(this.#attempt);
-			this.#isMade = true;
-		});
+		this.#making ??= this.#made();
 		return this.#making;
+	}
+
+	async #made(): Promise<void> {
+		if (!(await this.#ask?.())) throw new AttemptOver(this.#attempt);
+		this.#isMade = true;
 	}
 }

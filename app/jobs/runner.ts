@@ -163,11 +163,10 @@ export class JobRunner {
 		}
 	}
 
-	/** @param claiming claims the job, for an attempt that begins without; null where it has it */
-	async #run(job: Claimed, { deliveries }: Delivered, claiming: (() => Promise<boolean>) | null): Promise<void> {
+	/** @param claims claims the job, for an attempt that begins without; null where it has it */
+	async #run(job: Claimed, { deliveries }: Delivered, claims: (() => Promise<boolean>) | null): Promise<void> {
 		const { observe, redis } = this.#parts;
-		const claim = new Claim({ job: job.id, attempt: job.attempts }, claiming ?? (async () => true));
-		if (claiming === null) await claim.make();
+		const claim = new Claim({ job: job.id, attempt: job.attempts }, claims);
 		const running: Running = { job, claim, abort: new AbortController(), progress: 0, message: null };
 		this.#running.set(job.id, running);
 		const begun = performance.now();

@@ -39,6 +39,8 @@ const ms = {
 	hearing: 250,
 	/** Between two looks into the database while a job is waited for: what was said of its end may have been lost. */
 	look: 1_000,
+	/** Before the first of them where somebody else asked for the job: the end of one that only looks something up is told to nobody else. */
+	firstLook: 50,
 	/** A commit that took longer than this may have been given up by who looked for it: well below what that one waits. */
 	early: 200,
 	/** For which figures are kept, and those that take longer to find. */
@@ -58,6 +60,16 @@ export interface JobParts {
 	/** Whether a call of a tool only looks something up. */
 	readonly looksUp: (tool: string, args: Readonly<Record<string, unknown>>) => boolean;
 	readonly onProblem: (what: string, error: unknown) => void;
+}
+
+/** Who waits for a new job, for somebody. */
+interface Waiter {
+	/** Under which it is told of the job. */
+	readonly name: string;
+	/** What is said of the job can be heard. */
+	readonly heard: Promise<void>;
+	/** Told that the job is committed; before it is given to the queue, unless it only looks something up. */
+	readonly begun: ((job: Job) => void) | undefined;
 }
 
 /** A new job that waits for its transaction. */
@@ -94,16 +106,8 @@ export function jobService({ database, queue, redis, channels, looksUp, onProble
 	/**
 	 * Commits it and gives it to the queue, unless it is there already. Whether the queue takes it is of no matter: job workers
 	 * look for what the queue has lost.
-	 *
-	 * @param heard what is said of it can be heard
-	 * @param begun told of it when it is committed, before it is given to the queue unless it only looks something up
 	 */
-	async function commit(
-		principal: Principal,
-		request: JobRequest,
-		id: string,
-		waiter: { readonly name: string; readonly heard: Promise<void>; readonly begun?: ((job: Job) => void) | undefined } | null,
-	): Promise<Job> {
+	async function commit(principal: Principal, request: JobRequest, id: string, waiter: Waiter | null): Promise<Job> {
 		const job = newJob(principal, request, id, waiter?.name ?? null);
 		await demandRoom(principal);
 		const first = { id, deliveries: 1, rank: rankOf(job.priority), losses: 0, looksUp: looksUp(request.tool, request.arguments) };
@@ -158,10 +162,10 @@ export function jobService({ database, queue, redis, channels, looksUp, onProble
 	}
 
 	/** Until it is over, or `giveUp` is aborted. */
-	async function follow(principal: Principal, job: Job, ears: Ears, giveUp: AbortSignal): Promise<Job> {
+	async function follow(principal: Principal, job: Job, ears: Ears, giveUp: AbortSignal, patience: number = ms.look): Promise<Job> {
 		let now = job;
-		while (!isOver(now) && !giveUp.aborted) {
-			await ears.over(ms.look, giveUp);
+		for (let next = patience; !isOver(now) && !giveUp.aborted; next = ms.look) {
+			await ears.over(next, giveUp);
 			if (ears.last !== null) return ears.last;
 			if (giveUp.aborted && !ears.isOver) break;
 			try {
@@ -185,11 +189,12 @@ export function jobService({ database, queue, redis, channels, looksUp, onProble
 			const giveUp = deadline(patience, signal);
 			try {
 				const job = await commit(principal, request, id, { name: talk.name, heard: ears.ready(ms.hearing), begun });
-				if (job.id !== id) {
+				const others = job.id !== id;
+				if (others) {
 					ears.stop();
 					ears = listen((hear) => talk.follow(job.id, hear), listener);
 				}
-				return await follow(principal, job, ears, giveUp);
+				return await follow(principal, job, ears, giveUp, others ? ms.firstLook : ms.look);
 			} finally {
 				ears.stop();
 			}
@@ -201,7 +206,7 @@ export function jobService({ database, queue, redis, channels, looksUp, onProble
 			const ears = listen((hear) => talk.follow(id, hear), listener);
 			try {
 				await ears.ready(ms.hearing);
-				return await follow(principal, jobOf(await find(principal, id)), ears, giveUp);
+				return await follow(principal, jobOf(await find(principal, id)), ears, giveUp, ms.firstLook);
 			} finally {
 				ears.stop();
 			}

@@ -4,6 +4,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { Principal, Role } from "../model.ts";
 import { argumentLimits } from "./arguments.ts";
+import { looksUp, lookUps } from "./catalogue/look-ups.ts";
 import { tableOf } from "./catalogue.fixture.ts";
 import { toolCatalogue, toolEntries } from "./catalogue.ts";
 
@@ -163,5 +164,33 @@ describe("a tool's arguments", () => {
 	it("show a long wrong value only at its beginning", () => {
 		const [fault] = faults("swarm_init", { topology: "x".repeat(100_000) });
 		expect(fault?.length).toBeLessThan(160);
+	});
+});
+
+describe("a call that only looks something up", () => {
+	it("is one of a tool that runs here and may be run again, with an action that the tool has", () => {
+		for (const [name, actions] of Object.entries(lookUps)) {
+			expect(
+				toolEntries.find((entry) => entry.name === name),
+				name,
+			).toMatchObject({ runs: "here", repeatable: true });
+			const schema = catalogue.find(operator, name)?.inputSchema as { properties: { action?: { enum?: string[] } } };
+			if (actions !== null) expect(schema.properties.action?.enum).toEqual(expect.arrayContaining([...actions]));
+		}
+	});
+
+	it("is told from one that changes something, whatever else it is called with", () => {
+		expect(looksUp("memory_usage", { action: "retrieve", key: "a" })).toBe(true);
+		expect(looksUp("task_status", {})).toBe(true);
+		for (const [tool, args] of [
+			["memory_usage", { action: "store", key: "a", value: "retrieve" }],
+			["memory_usage", { action: "delete", key: "a" }],
+			["memory_usage", {}],
+			["memory_usage", { action: ["retrieve"] }],
+			["agent_spawn", { action: "retrieve" }],
+			["constructor", {}],
+			["__proto__", { action: "retrieve" }],
+		] as const)
+			expect(looksUp(tool, args), tool).toBe(false);
 	});
 });

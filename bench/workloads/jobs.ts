@@ -35,7 +35,7 @@ export const jobs: Workload = {
 	name: "jobs",
 	groups: [],
 	title: "From a tool's call to its result",
-	what: "POST /api/mcp/execute of a tool that reads one entry of the memory, through the load balancer: the job is committed in PostgreSQL with a synchronous standby before anything else, run by a job worker, and its result committed. Beside it BullMQ alone, which adds a job to Redis and waits for it: nothing is read, and nothing survives the loss of Redis. As many processes add jobs there as there are API workers here, and one runs them, as here. Both Redis servers write an append-only file, once a second. Latency is measured at the same pace for both, a share of what this can do, each call at its time whatever became of those before: a closed loop asks the faster one more often, and what runs often runs faster.",
+	what: "POST /api/mcp/execute of a tool that reads one entry of the memory, through the load balancer: the job is committed in PostgreSQL with a synchronous standby, run by a job worker, and its result committed likewise before it is told. Beside it BullMQ alone, which adds a job to Redis and waits for it: nothing is read, and nothing survives the loss of Redis. As many processes add jobs there as there are API workers here, and one runs them, as here. Both Redis servers write an append-only file, once a second. Latency is measured at the same pace for both, a share of what this can do, each call at its time whatever became of those before: a closed loop asks the faster one more often, and what runs often runs faster.",
 	sockets: fewSockets,
 	async run(context) {
 		const subject = await context.subject();

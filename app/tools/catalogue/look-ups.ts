@@ -1,5 +1,5 @@
 /** Tools that only look something up in the stores, mostly in some milliseconds; of those that also do other things, the actions. */
-const lookUps: Readonly<Record<string, readonly string[] | null>> = {
+export const lookUps: Readonly<Record<string, readonly string[] | null>> = {
 	memory_usage: ["retrieve", "list", "search"],
 	memory_search: null,
 	swarm_status: null,
