@@ -148,6 +148,13 @@ function diskFinding({ folder }: Layout): Finding {
 		: bad("disk", `${what}, ${LEAST_MIB} are needed`, "free some, or give another folder with FLOWCTL_STATE");
 }
 
+/** Whether nothing but busy ports is in the way. */
+export function isAboutPorts({ findings }: Diagnosis): boolean {
+	return findings.every(({ at, is }) => is !== "bad" || at === PORTS);
+}
+
+const PORTS = "ports";
+
 async function portFindings(config: StackConfig, settings: LocalSettings, ports: Ports): Promise<Finding[]> {
 	const each = workersOf(settings, config);
 	const { count } = haproxyProcesses(socketsOf(settings, config), openFiles());
@@ -164,11 +171,11 @@ async function portFindings(config: StackConfig, settings: LocalSettings, ports:
 		),
 	];
 	const taken = (await Promise.all(wanted.map(async ({ host, port }) => ((await isFree(host, port)) ? [] : [`${host}:${port}`])))).flat();
-	if (taken.length === 0) return [good("ports", `${wanted.length} are free, ${ports.http} to clients`)];
+	if (taken.length === 0) return [good(PORTS, `${wanted.length} are free, ${ports.http} to clients`)];
 	const fix = "stop what listens there (ss -ltnp shows it), or give another --port: all others follow from it";
 	return [
 		bad(
-			"ports",
+			PORTS,
 			`${taken.slice(0, 5).join(", ")}${taken.length > 5 ? ` and ${taken.length - 5} more` : ""} ${taken.length > 1 ? "are" : "is"} in use`,
 			fix,
 		),

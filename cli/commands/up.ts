@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import { OperationFailed, UserError } from "../../core/errors.ts";
 import type { Order, Requests } from "../../local/control.ts";
 import type { LocalSettings } from "../../local/settings.ts";
@@ -71,14 +72,18 @@ function settingOf(option: string): string {
 
 /** @throws UserError with all that keeps this machine from running it */
 async function orderOf(stack: string, settings: LocalSettings, place: Place, io: Io): Promise<Order> {
-	const [{ presence }, { diagnose }] = await Promise.all([import("../../local/client.ts"), import("../../local/doctor.ts")]);
+	const [{ presence }, { diagnose, isAboutPorts }] = await Promise.all([import("../../local/client.ts"), import("../../local/doctor.ts")]);
 	const config = await loadConfig(stack, io);
 	const isOurs = async () => (await presence(place.layout)) !== "nothing";
 	const look = (isUp: boolean) => diagnose({ config, settings, ...place }, isUp);
 	const before = await isOurs();
-	const first = await look(before);
-	// Another up may have begun meanwhile: then the ports are busy because of that.
-	const { findings, machine } = first.machine === null && !before && (await isOurs()) ? await look(true) : first;
+	let found = await look(before);
+	// Another up may have begun meanwhile, or be trying out the very same ports at this moment.
+	for (let time = 0; time < 3 && !before && found.machine === null && isAboutPorts(found); time += 1) {
+		await sleep(200);
+		found = await look(await isOurs());
+	}
+	const { findings, machine } = found;
 	if (machine === null) {
 		const faults = findings.flatMap(({ at, is, what, fix }) => (is === "bad" ? [{ at, what, fix: fix ?? "" }] : []));
 		throw new UserError("this machine cannot run it yet", faults);
