@@ -6,10 +6,11 @@ import { iso, storedValue } from "../views.ts";
 
 /**
  * Milliseconds for which an entry is served without asking, and then while it is read anew. A change ends both at once, and an
- * entry that expires is kept no longer.
+ * entry that expires is kept no longer: this is for changes of which nobody says a word, as those of an import, or of a writer
+ * that died right after its commit.
  */
-export const PUBLISHED_FRESH_MS = 600_000;
-const STALE_MS = 30_000;
+export const PUBLISHED_FRESH_MS = 50_000;
+const STALE_MS = 10_000;
 
 export const PUBLISHED_PATH = "/api/public/:workspace/*";
 
@@ -31,7 +32,7 @@ export function publishedEndpoints({ cache, memory }: Services): Endpoint[] {
 			kind: "public",
 			tag: "published",
 			summary:
-				"An entry that a workspace has published: stored in the namespace `published` of the system `swarm`. A change is seen after a second, and so is that it has expired.",
+				"An entry that a workspace has published: stored in the namespace `published` of the system `swarm`. A change is seen after a second, and so is that it has expired; what was imported, after a minute.",
 			params: PublishedParams,
 			answer: PublishedEntry,
 			handle: async ({ params, request, reply }) => {
