@@ -223,8 +223,8 @@ export interface Login {
 
 /** Ready answers for reads that many ask for: memory, then Redis, then `load`; one load at a time for a key. */
 export interface CacheService {
-	/** @param endsAt when what was loaded ends by itself, milliseconds since 1970; null for never */
-	get<T>(key: string, freshMs: number, staleMs: number, load: () => Promise<T>, endsAt?: (loaded: T) => number | null): Promise<CachedBody>;
+	/** @param endsAt asked after a load: when that ends by itself, milliseconds since 1970; null for never */
+	get(key: string, freshMs: number, staleMs: number, load: () => Promise<unknown>, endsAt?: () => number | null): Promise<CachedBody>;
 	/**
 	 * Of {@link get} what this worker has in memory, and fresh; the same object for as long as it is. What was changed before
 	 * this turn of the event loop may not be known yet: ask at its end.

@@ -64,15 +64,16 @@ function changing(endpoint: Endpoint, cache: CacheService, edge: Edge): Handler 
 	return async (request, reply) => {
 		const call = callOf(endpoint, request, reply);
 		const workspace = `${call.principal.workspace}:`;
-		let outdated = cache.announced.bind(cache);
+		let failed = false;
 		try {
 			return await endpoint.handle(call);
 		} catch (error) {
-			if (!(error instanceof ServiceError) || error.code === "UNAVAILABLE") outdated = cache.invalidate.bind(cache);
+			failed = !(error instanceof ServiceError) || error.code === "UNAVAILABLE";
 			throw error;
 		} finally {
+			const outdated = failed ? cache.invalidate(workspace) : cache.announced(workspace);
 			// What is done is done: that it may be seen a little later is no reason to say that it was not.
-			await outdated(workspace).catch((error: unknown) => edge.fault(error, request, endpoint));
+			await outdated.catch((error: unknown) => edge.fault(error, request, endpoint));
 		}
 	};
 }

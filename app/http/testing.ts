@@ -373,13 +373,12 @@ function cacheService(): CacheService {
 	type Kept = { readonly body: CachedBody; readonly at: number; readonly endsAt: number };
 	const kept = new Map<string, Kept>();
 	const loading = new Map<string, Promise<Kept>>();
-	const read = async <T>(load: () => Promise<T>, endsAt: (loaded: T) => number | null): Promise<Kept> => {
-		const loaded = await load();
-		const body = Buffer.from(JSON.stringify(loaded));
+	const read = async (load: () => Promise<unknown>, endsAt: () => number | null): Promise<Kept> => {
+		const body = Buffer.from(JSON.stringify(await load()));
 		const etag = `"${createHash("sha256").update(body).digest("base64url")}"`;
-		return { body: { body, etag }, at: Date.now(), endsAt: endsAt(loaded) ?? Number.POSITIVE_INFINITY };
+		return { body: { body, etag }, at: Date.now(), endsAt: endsAt() ?? Number.POSITIVE_INFINITY };
 	};
-	const start = <T>(key: string, load: () => Promise<T>, endsAt: (loaded: T) => number | null) => {
+	const start = (key: string, load: () => Promise<unknown>, endsAt: () => number | null) => {
 		const mine = read(load, endsAt);
 		loading.set(key, mine);
 		const isLatest = () => loading.get(key) === mine && loading.delete(key);

@@ -82,7 +82,14 @@ interface Request {
 	readonly freshMs: number;
 	readonly staleMs: number;
 	readonly load: () => Promise<unknown>;
-	readonly endsAt: (loaded: unknown) => number | null;
+	readonly endsAt: () => number | null;
+}
+
+/** That a group is outdated, on its way to the other workers. */
+interface Announcement {
+	readonly done: Promise<void>;
+	/** What changes from now on needs another one. */
+	begun: boolean;
 }
 
 interface Flight {
@@ -100,9 +107,8 @@ class TwoLevelCache implements CacheService {
 	readonly #memory: LRUCache<string, Kept>;
 	readonly #flights = new Map<string, Flight>();
 	readonly #changes = new Changes();
-	/** What will be announced at the end of this turn, and what is announced last of each group until that is done. */
-	readonly #announcing = new Map<string, Promise<void>>();
-	readonly #announced = new Map<string, Promise<void>>();
+	/** The last one of each group, until it is done. */
+	readonly #announcements = new Map<string, Announcement>();
 	/** Tells this worker's own messages from the others'. */
 	readonly #name = newVersion();
 	#turn: Promise<void> | null = null;
@@ -119,28 +125,30 @@ class TwoLevelCache implements CacheService {
 		channels.onRestored(() => this.#changes.outdateAll());
 	}
 
-	async get<T>(
+	async get(
 		key: string,
 		freshMs: number,
 		staleMs: number,
-		load: () => Promise<T>,
-		endsAt: (loaded: T) => number | null = () => null,
+		load: () => Promise<unknown>,
+		endsAt: () => number | null = never,
 	): Promise<CachedBody> {
 		// A change that was announced before this request came in has arrived by the end of this turn of the event loop.
 		await this.#endOfTurn();
-		const kept = this.#remembered(key);
-		const request = (of: SharedKey) => ({ key: of, freshMs, staleMs, load, endsAt: endsAt as Request["endsAt"] });
-		const age = kept === null ? 0 : performance.now() - kept.at;
-		if (kept === null || age >= freshMs + staleMs) return await this.#fetch(request(sharedKey(key)));
-		const stale = age >= freshMs;
+		const now = performance.now();
+		const kept = this.#remembered(key, now);
+		if (kept === null || now - kept.at >= freshMs + staleMs) {
+			return await this.#fetch({ key: sharedKey(key), freshMs, staleMs, load, endsAt });
+		}
+		const stale = now - kept.at >= freshMs;
 		this.#observe.cacheAnswered(stale ? "stale" : "memory");
-		if (stale) this.#refresh(request(kept.key));
+		if (stale) this.#refresh({ key: kept.key, freshMs, staleMs, load, endsAt });
 		return kept;
 	}
 
 	atHand(key: string, freshMs: number): CachedBody | null {
-		const kept = this.#remembered(key);
-		if (kept === null || performance.now() - kept.at >= freshMs) return null;
+		const now = performance.now();
+		const kept = this.#remembered(key, now);
+		if (kept === null || now - kept.at >= freshMs) return null;
 		this.#observe.cacheAnswered("memory");
 		return kept;
 	}
@@ -149,25 +157,26 @@ class TwoLevelCache implements CacheService {
 		const group = groupOf(prefix);
 		this.#changes.outdate(group);
 		// Changes of the same turn are announced together.
-		await (this.#announcing.get(group) ?? this.#announceLater(group));
+		const last = this.#announcements.get(group);
+		await (last === undefined || last.begun ? this.#announceLater(group) : last.done);
 	}
 
 	async announced(prefix: string): Promise<void> {
-		await this.#announced.get(groupOf(prefix));
+		await this.#announcements.get(groupOf(prefix))?.done;
 	}
 
 	#announceLater(group: string): Promise<void> {
-		const announced = this.#endOfTurn()
+		const done = this.#endOfTurn()
 			.then(() => {
-				this.#announcing.delete(group);
+				announcement.begun = true;
 				return this.#announce(group);
 			})
 			.finally(() => {
-				if (this.#announced.get(group) === announced) this.#announced.delete(group);
+				if (this.#announcements.get(group) === announcement) this.#announcements.delete(group);
 			});
-		this.#announcing.set(group, announced);
-		this.#announced.set(group, announced);
-		return announced;
+		const announcement: Announcement = { done, begun: false };
+		this.#announcements.set(group, announcement);
+		return done;
 	}
 
 	/** First where the bodies are: whoever hears of it looks there next. */
@@ -195,9 +204,9 @@ class TwoLevelCache implements CacheService {
 	}
 
 	/** What is in memory, however old, and has not ended. Without word from the others it may be outdated. */
-	#remembered(name: string): Kept | null {
+	#remembered(name: string, now: number): Kept | null {
 		const kept = this.#memory.get(name);
-		if (kept === undefined || !this.#channels.connected || performance.now() >= kept.endsAt) return null;
+		if (kept === undefined || !this.#channels.connected || now >= kept.endsAt) return null;
 		return this.#changes.outdated(kept.key, kept.order) ? null : kept;
 	}
 
@@ -253,9 +262,8 @@ class TwoLevelCache implements CacheService {
 		const at = performance.now();
 		let kept: Kept;
 		try {
-			const loaded = await load();
-			const body = Buffer.from(JSON.stringify(loaded ?? null));
-			const end = endsAt(loaded);
+			const body = Buffer.from(JSON.stringify((await load()) ?? null));
+			const end = endsAt();
 			const aloneMs = end === null ? Number.POSITIVE_INFINITY : end - Date.now();
 			kept = { key, body, etag: etagOf(body), order, at, endsAt: Math.min(at + freshMs + staleMs, performance.now() + aloneMs) };
 		} catch (error) {
@@ -283,6 +291,10 @@ class TwoLevelCache implements CacheService {
 		});
 		return this.#turn;
 	}
+}
+
+function never(): null {
+	return null;
 }
 
 /** Bytes of an entry in memory beside body and key, about. */

@@ -139,7 +139,7 @@ describe.skipIf(redisMissing)(`cache${redisMissing ? `: ${redisMissing}` : ""}`,
 	it("keeps what ends by itself until then and no longer, on every worker", async () => {
 		const { state: from, load } = source("mortal");
 		const ends = Date.now() + 400;
-		const get = ({ service }: typeof a) => service.get(key, 10_000, 10_000, load, (loaded) => (loaded === "mortal" ? ends : null));
+		const get = ({ service }: typeof a) => service.get(key, 10_000, 10_000, load, () => (from.value === "mortal" ? ends : null));
 		expect([await text(get(a)), await text(get(b))]).toEqual(['"mortal"', '"mortal"']);
 		expect(a.service.atHand(key, 10_000)).not.toBeNull();
 		from.value = "next";
