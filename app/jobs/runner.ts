@@ -103,8 +103,14 @@ export class JobRunner {
 	constructor(parts: RunnerParts, settings: RunnerSettings) {
 		this.#parts = parts;
 		this.#settings = settings;
-		this.#look = gather(together, (_, asked) => this.#lookTogether(asked));
-		this.#claim = gather(together, (_, asked) => this.#claimTogether(asked));
+		const { name, leaseMs, atOnce } = settings;
+		const { database } = parts;
+		this.#look = this.#together("jobs cannot be looked at", (delivered) =>
+			database.readPrimary((client) => lookAtJobs(client, delivered, atOnce)),
+		);
+		this.#claim = this.#together("jobs cannot be begun", (delivered) =>
+			database.writeOne((client) => claimJobs(client, delivered, { worker: name, leaseMs, atOnce })),
+		);
 		this.#end = gather(together, (_, asked) => this.#endTogether(asked));
 		this.#worker = new Worker<Carried>(settings.queue, (entry) => this.#take(deliveredIn(entry)), {
 			connection: parts.redis,
@@ -170,7 +176,8 @@ export class JobRunner {
 		const running: Running = { job, claim, abort: new AbortController(), progress: 0, message: null };
 		this.#running.set(job.id, running);
 		const begun = performance.now();
-		const slow = setTimeout(() => claim.make().catch(() => running.abort.abort("lost" satisfies LetGo)), ms.unclaimed);
+		const claimNow = () => claim.make().catch(() => running.abort.abort("lost" satisfies LetGo));
+		const slow = claims === null ? undefined : setTimeout(claimNow, ms.unclaimed);
 		observe.begun(job.tool, job.attempts === 1 ? (Date.now() - job.createdAt) / 1_000 : null);
 		const late = setTimeout(() => running.abort.abort("late" satisfies LetGo), this.#settings.timeLimitMs);
 		const reporter = new Reporter((message) => void say(redis, job, message));
@@ -233,23 +240,16 @@ export class JobRunner {
 		return await Promise.race([tool(job.arguments, run), left.promise]);
 	}
 
-	async #lookTogether(asked: readonly Asked<Delivered, Found | undefined>[]): Promise<void> {
-		const delivered = asked.map(({ item }) => item);
-		const found = await this.#insist("jobs cannot be looked at", () =>
-			this.#parts.database.readPrimary((client) => lookAtJobs(client, delivered, this.#settings.atOnce)),
-		);
-		const byId = new Map((found ?? []).map((job) => [job.id, job]));
-		for (const { item, done } of asked) done(byId.get(item.id));
-	}
-
-	async #claimTogether(asked: readonly Asked<Delivered, Claimed | undefined>[]): Promise<void> {
-		const { name, leaseMs, atOnce } = this.#settings;
-		const delivered = asked.map(({ item }) => item);
-		const claimed = await this.#insist("jobs cannot be begun", () =>
-			this.#parts.database.writeOne((client) => claimJobs(client, delivered, { worker: name, leaseMs, atOnce })),
-		);
-		const byId = new Map((claimed ?? []).map((job) => [job.id, job]));
-		for (const { item, done } of asked) done(byId.get(item.id));
+	/** One statement for all that are asked for meanwhile. @param what is told where it fails, which is tried again */
+	#together<J extends Claimed>(
+		what: string,
+		statement: (delivered: readonly Delivered[]) => Promise<J[]>,
+	): (key: string, item: Asked<Delivered, J | undefined>) => void {
+		return gather(together, async (_, asked) => {
+			const jobs = await this.#insist(what, () => statement(asked.map(({ item }) => item)));
+			const byId = new Map((jobs ?? []).map((job) => [job.id, job]));
+			for (const { item, done } of asked) done(byId.get(item.id));
+		});
 	}
 
 	async #endTogether(asked: readonly Asked<Ending, void>[]): Promise<void> {

@@ -62,7 +62,7 @@ export class JobTalk {
 	}
 
 	/** For a new job, of which {@link name} is the waiter. */
-	await(id: string, onMessage: (message: JobMessage) => void): Listening {
+	waitFor(id: string, onMessage: (message: JobMessage) => void): Listening {
 		this.#waiting.set(id, onMessage);
 		return { confirmed: this.#own.confirmed, stop: () => void this.#waiting.delete(id) };
 	}

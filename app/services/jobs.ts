@@ -116,6 +116,7 @@ export function jobService({ database, queue, redis, channels, looksUp, onProble
 		const early = first.looksUp && inserting === 0 && request.idempotencyKey === undefined;
 		const asked = performance.now();
 		const committed = commitNow(principal, request, job);
+		// That it fails is told where it is waited for.
 		committed.catch(() => {});
 		await waiter?.heard;
 		if (early) void enqueue(first);
@@ -185,7 +186,7 @@ export function jobService({ database, queue, redis, channels, looksUp, onProble
 
 		async run(principal, request, { ms: patience, signal, listener, begun }) {
 			const id = uuidv7();
-			let ears = listen((hear) => talk.await(id, hear), listener);
+			let ears = listen((hear) => talk.waitFor(id, hear), listener);
 			const giveUp = deadline(patience, signal);
 			try {
 				const job = await commit(principal, request, id, { name: talk.name, heard: ears.ready(ms.hearing), begun });

@@ -37,7 +37,7 @@ export interface Claimed extends JobRecord {
 	readonly losses: number;
 }
 
-/** A job as its next attempt would have it, where it is still queued. */
+/** A job as its next attempt would have it; there is none unless it is still queued. */
 export interface Found extends Claimed {
 	/** Whether its principal may have another one at once. */
 	readonly room: boolean;
@@ -217,9 +217,9 @@ export async function lookAtJobs(
 	delivered: readonly Pick<Delivery, "id" | "deliveries">[],
 	atOnce: number,
 ): Promise<Found[]> {
-	const rows = await client.query<Row & { readonly room: boolean }>({
+	const rows = await client.query<Row & { readonly now: number; readonly room: boolean }>({
 		name: "jobs-look",
-		text: `select ${COLUMNS.replace("attempts,", "attempts + 1 as attempts,").replace("started_at as", "coalesce(started_at, clock_timestamp()) as")},
+		text: `select ${COLUMNS}, clock_timestamp() as now,
 				not parked and $3 > (
 					select count(*) from jobs as other
 					where other.workspace = jobs.workspace and other.principal = jobs.principal and other.state = 'active'
@@ -227,7 +227,7 @@ export async function lookAtJobs(
 			from jobs join unnest($1::uuid[], $2::integer[]) as each (wanted, number) on jobs.id = each.wanted and jobs.deliveries = each.number`,
 		values: [delivered.map(({ id }) => id), delivered.map(({ deliveries }) => deliveries), atOnce],
 	});
-	return rows.map((row) => ({ ...recordOf(row), room: row.room }));
+	return rows.map(({ now, room, ...row }) => ({ ...recordOf(row), attempts: row.attempts + 1, startedAt: row.startedAt ?? now, room }));
 }
 
 /**
@@ -287,8 +287,7 @@ export interface Ended extends Delivery, Pick<Job, "state" | "progress" | "messa
 }
 
 /**
- * Whether others wait is asked of each by itself: without a limit the plan is to read all that wait, or the whole table while
- * it is new to the planner.
+ * Whether others wait is asked of each by itself: without a limit the plan would be to read all that wait, of everybody.
  *
  * @returns those whose attempt it still was, as they are now
  */
