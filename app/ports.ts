@@ -226,10 +226,11 @@ export interface CacheService {
 	/** @param endsAt asked after a load: when that ends by itself, milliseconds since 1970; null for never */
 	get(key: string, freshMs: number, staleMs: number, load: () => Promise<unknown>, endsAt?: () => number | null): Promise<CachedBody>;
 	/**
-	 * Of {@link get} what this worker has in memory, and fresh; the same object for as long as it is. What was changed before
-	 * this turn of the event loop may not be known yet: ask at its end.
+	 * Of {@link get} what this worker has in memory: fresh, or stale while it is read anew, for which somebody has to
+	 * {@link get} it; the same object for as long as it is. What was changed before this turn of the event loop may not be
+	 * known yet: ask at its end.
 	 */
-	atHand(key: string, freshMs: number): CachedBody | null;
+	atHand(key: string, freshMs: number, staleMs: number): CachedBody | null;
 	/** On every worker, within one hop of pub/sub. Keys begin with the workspace they are of. */
 	invalidate(prefix: string): Promise<void>;
 	/** Resolves when what was invalidated so far under this prefix, by whoever, is done with. */

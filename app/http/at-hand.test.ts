@@ -1,6 +1,7 @@
 import { once } from "node:events";
 import { request } from "node:http";
 import type { AddressInfo } from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, describe, expect, it } from "vitest";
 import type { Principal } from "../model.ts";
 import { buildApp } from "./app.ts";
@@ -83,6 +84,28 @@ describe("what a worker has at hand", () => {
 		expect([first.headers["strict-transport-security"], second.whole]).toEqual(["max-age=31536000", false]);
 		expect(second.headers).toEqual(first.headers);
 		expect((await way(published)).headers).not.toHaveProperty("strict-transport-security");
+	});
+
+	it("is answered while it is stale, by who comes after the one that has it read anew", async () => {
+		const { way, bearer, services } = await listening();
+		await way("/api/hive/agents", bearer);
+		await sleep(1_050);
+		const { list } = services.agents;
+		let letGo = () => {};
+		services.agents.list = async (principal) => {
+			await new Promise<void>((resolve) => {
+				letGo = resolve;
+			});
+			return await list.call(services.agents, principal);
+		};
+		expect((await way("/api/hive/agents", bearer)).whole).toBe(true);
+		expect([(await way("/api/hive/agents", bearer)).whole, (await way("/api/hive/agents", bearer)).whole]).toEqual([false, false]);
+		letGo();
+		await sleep(10);
+		expect((await way("/api/hive/agents", bearer)).whole).toBe(false);
+		await sleep(1_050);
+		expect((await way("/api/hive/agents", bearer)).whole).toBe(true);
+		letGo();
 	});
 
 	it("is what was written last", async () => {

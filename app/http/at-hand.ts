@@ -4,8 +4,8 @@ import type { Principal } from "../model.ts";
 import type { CachedBody, CacheService, IdentityService } from "../ports.ts";
 import { type Edge, HSTS, standingHeaders } from "./edge.ts";
 import type { Endpoint } from "./endpoint.ts";
-import { keptPublished, PUBLISHED_FRESH_MS, PUBLISHED_PATH } from "./routes/published.ts";
-import { JSON_TYPE, keptList, LIST_FRESH_MS } from "./serve.ts";
+import { keptPublished, PUBLISHED_KEPT_MS, PUBLISHED_PATH } from "./routes/published.ts";
+import { JSON_TYPE, keptList, LIST_KEPT_MS } from "./serve.ts";
 import type { HttpObserver, HttpSettings } from "./settings.ts";
 
 export interface AtHandParts {
@@ -19,7 +19,7 @@ export interface AtHandParts {
 /** Something that may be at hand. */
 interface Wanted {
 	readonly endpoint: Pick<Endpoint, "path" | "kind" | "waits">;
-	readonly freshMs: number;
+	readonly keptMs: { readonly fresh: number; readonly stale: number };
 	/** The cache's name for it; of a list, the last part of it. */
 	readonly name: string;
 }
@@ -51,7 +51,7 @@ export class AtHand {
 				.filter(({ kind }) => kind === "list")
 				.map((endpoint) => [
 					endpoint.path,
-					{ endpoint, freshMs: LIST_FRESH_MS, name: endpoint.keptAs(endpoint.query === null ? undefined : endpoint.query.parse({})) },
+					{ endpoint, keptMs: LIST_KEPT_MS, name: endpoint.keptAs(endpoint.query === null ? undefined : endpoint.query.parse({})) },
 				]),
 		);
 		this.#published = endpoints.find(({ path }) => path === PUBLISHED_PATH);
@@ -77,16 +77,16 @@ export class AtHand {
 		const list = this.#lists.get(url);
 		if (list !== undefined || this.#published === undefined) return list ?? null;
 		const name = keptPublished(url);
-		return name === null ? null : { endpoint: this.#published, freshMs: PUBLISHED_FRESH_MS, name };
+		return name === null ? null : { endpoint: this.#published, keptMs: PUBLISHED_KEPT_MS, name };
 	}
 
 	/** False where it cannot. */
 	#answer({ request, response, wanted, at }: Arrival): boolean {
 		const { cache, edge, observe } = this.#parts;
-		const { endpoint, freshMs } = wanted;
+		const { endpoint, keptMs } = wanted;
 		const principal = endpoint.kind === "list" ? this.#principalOf(request) : null;
 		if (principal === null && endpoint.kind === "list") return false;
-		const kept = cache.atHand(principal === null ? wanted.name : keptList(principal, wanted.name), freshMs);
+		const kept = cache.atHand(principal === null ? wanted.name : keptList(principal, wanted.name), keptMs.fresh, keptMs.stale);
 		if (kept === null || kept.body.length === NOTHING) return false;
 		const known = request.headers["if-none-match"];
 		if (known !== undefined && known !== kept.etag) return false;

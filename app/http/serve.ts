@@ -6,11 +6,11 @@ import { type CachedBody, type CacheService, ServiceError } from "../ports.ts";
 import type { Edge } from "./edge.ts";
 import type { Endpoint } from "./endpoint.ts";
 
-/** Milliseconds for which a list is served without asking. Every change ends that at once; this is for what changes by itself. */
-export const LIST_FRESH_MS = 1_000;
-
-/** Milliseconds for which a list is served while it is read anew. */
-const STALE_MS = 2_000;
+/**
+ * Milliseconds for which a list is served without asking, and then while it is read anew. Every change ends both at once; this
+ * is for what changes by itself.
+ */
+export const LIST_KEPT_MS = { fresh: 1_000, stale: 2_000 } as const;
 
 export const JSON_TYPE = "application/json; charset=utf-8";
 
@@ -43,7 +43,7 @@ function listing(endpoint: Endpoint, cache: CacheService, edge: Edge): Handler {
 			return await endpoint.handle(call);
 		};
 		const key = keptList(call.principal, endpoint.keptAs(call.query));
-		cache.get(key, LIST_FRESH_MS, STALE_MS, load).then(
+		cache.get(key, LIST_KEPT_MS.fresh, LIST_KEPT_MS.stale, load).then(
 			(kept) => sendKept(kept, request, reply),
 			// What is no error would be sent as an answer.
 			(error: unknown) => reply.send(error instanceof Error ? error : new Error("a list could not be read", { cause: error })),

@@ -403,9 +403,10 @@ function cacheService(): CacheService {
 			under.catch(() => {});
 			return entry.body;
 		},
-		atHand(key, freshMs) {
+		atHand(key, freshMs, staleMs) {
 			const entry = kept.get(key);
-			return entry !== undefined && ageOf(entry) < freshMs ? entry.body : null;
+			const age = ageOf(entry);
+			return entry !== undefined && age < freshMs + staleMs && (age < freshMs || loading.has(key)) ? entry.body : null;
 		},
 		invalidate,
 		// These services leave it to whoever waits for it.

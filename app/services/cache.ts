@@ -94,8 +94,7 @@ interface Announcement {
 
 interface Flight {
 	readonly order: number;
-	/** Null where another worker is at it, and this one has not waited. */
-	readonly kept: Promise<Kept | null>;
+	readonly kept: Promise<Kept>;
 }
 
 class TwoLevelCache implements CacheService {
@@ -137,7 +136,7 @@ class TwoLevelCache implements CacheService {
 		const now = performance.now();
 		const kept = this.#remembered(key, now);
 		if (kept === null || now - kept.at >= freshMs + staleMs) {
-			return await this.#fetch({ key: sharedKey(key), freshMs, staleMs, load, endsAt });
+			return await this.#fly({ key: sharedKey(key), freshMs, staleMs, load, endsAt }, 0);
 		}
 		const stale = now - kept.at >= freshMs;
 		this.#observe.cacheAnswered(stale ? "stale" : "memory");
@@ -145,11 +144,13 @@ class TwoLevelCache implements CacheService {
 		return kept;
 	}
 
-	atHand(key: string, freshMs: number): CachedBody | null {
+	atHand(key: string, freshMs: number, staleMs: number): CachedBody | null {
 		const now = performance.now();
 		const kept = this.#remembered(key, now);
-		if (kept === null || now - kept.at >= freshMs) return null;
-		this.#observe.cacheAnswered("memory");
+		if (kept === null || now - kept.at >= freshMs + staleMs) return null;
+		const stale = now - kept.at >= freshMs;
+		if (stale && !this.#flights.has(key)) return null;
+		this.#observe.cacheAnswered(stale ? "stale" : "memory");
 		return kept;
 	}
 
@@ -210,24 +211,21 @@ class TwoLevelCache implements CacheService {
 		return this.#changes.outdated(kept.key, kept.order) ? null : kept;
 	}
 
-	async #fetch(request: Request): Promise<CachedBody> {
-		for (;;) {
-			const kept = await this.#fly(request, true);
-			if (kept !== null) return kept;
-		}
-	}
-
 	#refresh(request: Request): void {
-		this.#fly(request, false).catch((error) => this.#observe.problem("an answer could not be read anew", error));
+		this.#fly(request, request.staleMs).catch((error) => this.#observe.problem("an answer could not be read anew", error));
 	}
 
-	/** Joins who is at it already, unless what they will bring is outdated. */
-	#fly(request: Request, wait: boolean): Promise<Kept | null> {
+	/**
+	 * Joins who is at it already, unless what they will bring is outdated.
+	 *
+	 * @param leftMs how much of its time must be left to what is found
+	 */
+	#fly(request: Request, leftMs: number): Promise<Kept> {
 		const { name } = request.key;
 		const current = this.#flights.get(name);
 		if (current !== undefined && !this.#changes.outdated(request.key, current.order)) return current.kept;
 		const order = this.#changes.next();
-		const kept = this.#find(request, order, wait).finally(() => {
+		const kept = this.#find(request, order, leftMs).finally(() => {
 			if (this.#flights.get(name) === flight) this.#flights.delete(name);
 		});
 		const flight: Flight = { order, kept };
@@ -236,15 +234,14 @@ class TwoLevelCache implements CacheService {
 	}
 
 	/** In Redis, or loaded by this worker or by the one that is at it. */
-	async #find(request: Request, order: number, wait: boolean): Promise<Kept | null> {
-		const { key, staleMs } = request;
+	async #find(request: Request, order: number, leftMs: number): Promise<Kept> {
+		const { key } = request;
 		const token = newVersion();
 		const until = performance.now() + ms.wait;
 		for (;;) {
-			const look = await this.#shared.look(key, { token, ms: ms.lease }, wait ? 0 : staleMs);
+			const look = await this.#shared.look(key, { token, ms: ms.lease }, leftMs);
 			if (look?.found) return this.#found(request, look.found, order);
-			if (look === null || look.leased || (wait && performance.now() >= until)) return await this.#load(request, order, look, token);
-			if (!wait) return null;
+			if (look === null || look.leased || performance.now() >= until) return await this.#load(request, order, look, token);
 			await sleep(ms.poll);
 		}
 	}

@@ -13,6 +13,8 @@ import { hashOf, REVOKED_CHANNEL, takeCode, tokenService } from "./tokens.ts";
 const ms = {
 	/** How old what is known of a credential may be. */
 	known: 2_000,
+	/** Who is asked for when it is older than this has it read anew meanwhile: nobody else waits for that. */
+	ahead: 1_400,
 	/** How often a worker looks for credentials that have ended, should it not have been told. */
 	look: 2_000,
 	/** How much more than the time since its last look it looks at: a transaction may have taken so long to commit. */
@@ -69,8 +71,14 @@ export function identityService(parts: IdentityParts, life: SessionLife): Runnin
 	return new Identity(parts, life);
 }
 
+/** What a worker has read. */
+interface Known {
+	/** When it was asked for, `performance.now()`. */
+	readonly at: number;
+}
+
 /** What a worker has read of a token. */
-interface KnownToken {
+interface KnownToken extends Known {
 	readonly record: TokenRecord | null;
 	/** When the token ends by itself, `performance.now()`. */
 	readonly endsAt: number;
@@ -84,7 +92,7 @@ interface Verified {
 }
 
 /** What a worker has read of a session. */
-interface KnownSession {
+interface KnownSession extends Known {
 	/** The token it was begun with; null where there is no such session. */
 	readonly credentialId: string | null;
 	/** When it ends however much it is used, `performance.now()`. */
@@ -224,17 +232,17 @@ class Identity implements RunningIdentityService {
 	}
 
 	async #readToken(credentialId: string): Promise<KnownToken> {
-		const before = performance.now();
+		const at = performance.now();
 		const record = await this.#parts.tokens.find(credentialId);
-		return { record, endsAt: before + (record?.leftMs ?? Number.POSITIVE_INFINITY) };
+		return { at, record, endsAt: at + (record?.leftMs ?? Number.POSITIVE_INFINITY) };
 	}
 
 	async #readSession(hash: string): Promise<KnownSession> {
-		const before = performance.now();
+		const at = performance.now();
 		const session = await this.#parts.sessions.use(hash);
 		return session === null
-			? { credentialId: null, endsAt: before }
-			: { credentialId: session.credentialId, endsAt: before + session.leftMs };
+			? { at, credentialId: null, endsAt: at }
+			: { at, credentialId: session.credentialId, endsAt: at + session.leftMs };
 	}
 
 	/** To all workers, this one first. Those that do not hear it find out by looking. */
@@ -286,7 +294,7 @@ class Identity implements RunningIdentityService {
 }
 
 /** What was read of late, each key once at a time. */
-class Lookups<Value extends object> {
+class Lookups<Value extends Known> {
 	readonly #known = new LRUCache<string, Value>({ max: most.known, ttl: ms.known });
 	readonly #reading = new Map<string, Promise<Value>>();
 	readonly #read: (key: string) => Promise<Value>;
@@ -296,12 +304,17 @@ class Lookups<Value extends object> {
 	}
 
 	async get(key: string): Promise<Value> {
-		return this.#known.get(key) ?? (await (this.#reading.get(key) ?? this.#begin(key)));
+		return this.known(key) ?? (await (this.#reading.get(key) ?? this.#begin(key)));
 	}
 
 	/** What has been read of late. */
 	known(key: string): Value | undefined {
-		return this.#known.get(key);
+		const value = this.#known.get(key);
+		if (value !== undefined && performance.now() - value.at > ms.ahead && !this.#reading.has(key)) {
+			// Whoever asks when it is not known any more is told what is wrong.
+			this.#begin(key).catch(() => {});
+		}
+		return value;
 	}
 
 	/** Also what is being read. */
@@ -311,11 +324,10 @@ class Lookups<Value extends object> {
 	}
 
 	#begin(key: string): Promise<Value> {
-		const start = performance.now();
 		const reading = this.#read(key)
 			.then((value) => {
 				// As old as the question.
-				if (this.#reading.get(key) === reading) this.#known.set(key, value, { start });
+				if (this.#reading.get(key) === reading) this.#known.set(key, value, { start: value.at });
 				return value;
 			})
 			.finally(() => {

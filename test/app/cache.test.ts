@@ -121,7 +121,7 @@ describe.skipIf(redisMissing)(`cache${redisMissing ? `: ${redisMissing}` : ""}`,
 
 	it("has at hand what it answered with, while that is fresh and nobody has changed it", async () => {
 		const { load } = source(1);
-		const hand = () => a.service.atHand(key, 200);
+		const hand = () => a.service.atHand(key, 200, 10_000);
 		expect(hand()).toBeNull();
 		const answer = await a.service.get(key, 200, 10_000, load);
 		const before = a.answered.memory;
@@ -136,17 +136,39 @@ describe.skipIf(redisMissing)(`cache${redisMissing ? `: ${redisMissing}` : ""}`,
 		expect(hand()).toBeNull();
 	});
 
+	it("has what is stale at hand while it is read anew, by this worker or by another, and no longer than both times", async () => {
+		const { state: from, load } = source("old");
+		const hand = ({ service }: typeof a) => service.atHand(key, 400, 600)?.body.toString();
+		const get = ({ service }: typeof a) => text(service.get(key, 400, 600, load));
+		await Promise.all([get(a), get(b)]);
+		from.value = "new";
+		await sleep(420);
+		from.gate = sleep(150);
+		expect([hand(a), hand(b)]).toEqual([undefined, undefined]);
+		expect(await Promise.all([get(a), get(b)])).toEqual(['"old"', '"old"']);
+		const before = a.answered.stale;
+		expect([hand(a), hand(b)]).toEqual(['"old"', '"old"']);
+		expect(a.answered.stale - before).toBe(1);
+		await until(() => hand(a) === '"new"' && hand(b) === '"new"');
+		await sleep(420);
+		from.gate = sleep(1_000);
+		await get(a);
+		expect(hand(a)).toBe('"new"');
+		await sleep(620);
+		expect(hand(a)).toBeUndefined();
+	});
+
 	it("keeps what ends by itself until then and no longer, on every worker", async () => {
 		const { state: from, load } = source("mortal");
 		const ends = Date.now() + 400;
 		const get = ({ service }: typeof a) => service.get(key, 10_000, 10_000, load, () => (from.value === "mortal" ? ends : null));
 		expect([await text(get(a)), await text(get(b))]).toEqual(['"mortal"', '"mortal"']);
-		expect(a.service.atHand(key, 10_000)).not.toBeNull();
+		expect(a.service.atHand(key, 10_000, 10_000)).not.toBeNull();
 		from.value = "next";
 		while (Date.now() < ends - 50) await sleep(5);
 		expect(await text(get(a))).toBe('"mortal"');
 		await sleep(60);
-		expect(a.service.atHand(key, 10_000)).toBeNull();
+		expect(a.service.atHand(key, 10_000, 10_000)).toBeNull();
 		expect([await text(get(b)), await text(get(a))]).toEqual(['"next"', '"next"']);
 		expect(from.loads).toBeLessThanOrEqual(3);
 	});

@@ -9,8 +9,7 @@ import { iso, storedValue } from "../views.ts";
  * entry that expires is kept no longer: this is for changes of which nobody says a word, as those of an import, or of a writer
  * that died right after its commit.
  */
-export const PUBLISHED_FRESH_MS = 50_000;
-const STALE_MS = 10_000;
+export const PUBLISHED_KEPT_MS = { fresh: 50_000, stale: 10_000 } as const;
 
 export const PUBLISHED_PATH = "/api/public/:workspace/*";
 
@@ -43,7 +42,8 @@ export function publishedEndpoints({ cache, memory }: Services): Endpoint[] {
 					expiresAt = entry?.expiresAt ?? null;
 					return entry && { workspace, key, value: storedValue(entry.value), updated_at: iso(entry.updatedAt) };
 				};
-				const kept = await cache.get(publishedKey(workspace, key), PUBLISHED_FRESH_MS, STALE_MS, load, () => expiresAt);
+				const { fresh, stale } = PUBLISHED_KEPT_MS;
+				const kept = await cache.get(publishedKey(workspace, key), fresh, stale, load, () => expiresAt);
 				if (kept.body.equals(NOTHING)) throw new ServiceError("NOT_FOUND", "Nothing is published there");
 				return sendKept(kept, request, reply);
 			},
