@@ -36,8 +36,17 @@ export type Changer =
 	/**
 	 * @param load what the change depends on; it is asked for together with the lock, and answered when the lock is held
 	 * @param make decides, writes and says what happened; it may run again, so it changes nothing but the database
+	 * @param reads `nothing` that others change: those of one transaction that do are made at the same time, not one after another
 	 */
-	<L, T>(principal: Principal, load: (client: Queryable) => Promise<L>, make: (loaded: L, change: Change) => Promise<T>) => Promise<T>;
+	<L, T>(
+		principal: Principal,
+		load: (client: Queryable) => Promise<L>,
+		make: (loaded: L, change: Change) => Promise<T>,
+		reads?: Reads,
+	) => Promise<T>;
+
+/** What a change depends on. */
+export type Reads = "workspace" | "nothing";
 
 /** Changes of one workspace in one transaction at most; that wait for theirs at most. */
 const perWorkspace = { together: 32, waiting: 500 } as const;
@@ -45,6 +54,7 @@ const perWorkspace = { together: 32, waiting: 500 } as const;
 /** A change that waits for its transaction. */
 interface Asked {
 	readonly principal: Principal;
+	readonly reads: Reads;
 	make(client: Queryable, together: Together): Promise<void>;
 	/** It is committed. */
 	done(): void;
@@ -65,7 +75,7 @@ export function changer(database: Database, publisher: EventPublisher): Changer 
 				undone = false;
 				try {
 					const together = new Together(lockWorkspace(client, workspace));
-					for (const each of asked) await each.make(client, together);
+					for (const step of stepsOf(asked)) await allOf(step.map((each) => each.make(client, together)));
 					await together.append(client, workspace);
 					return together.events;
 				} catch (error) {
@@ -83,7 +93,7 @@ export function changer(database: Database, publisher: EventPublisher): Changer 
 	}
 
 	const inTurn = gather(perWorkspace, commit);
-	return (principal, load, make) =>
+	return (principal, load, make, reads = "workspace") =>
 		new Promise((resolve, reject) => {
 			const { workspace } = principal;
 			// Whoever's transaction it is in, its statements belong to the trace it was asked in.
@@ -91,6 +101,7 @@ export function changer(database: Database, publisher: EventPublisher): Changer 
 			let result: Awaited<ReturnType<typeof make>>;
 			inTurn(workspace, {
 				principal,
+				reads,
 				make: (client, together) =>
 					inContext(async () => {
 						const [change, loaded] = await Promise.all([together.open(client, workspace), load(client)]);
@@ -102,28 +113,46 @@ export function changer(database: Database, publisher: EventPublisher): Changer 
 		});
 }
 
-/** The changes of one transaction. Each sees those before it. */
+/** What is made one after another: each by itself, or, of those that read nothing, all that follow on each other. */
+function stepsOf(asked: readonly Asked[]): Asked[][] {
+	const steps: Asked[][] = [];
+	for (const each of asked) {
+		const last = steps.at(-1);
+		if (each.reads === "nothing" && last?.[0]?.reads === "nothing") last.push(each);
+		else steps.push([each]);
+	}
+	return steps;
+}
+
+/** Waits for all of them, whatever becomes of one: what is rolled back must not go on. */
+async function allOf(made: readonly Promise<void>[]): Promise<void> {
+	const failed = (await Promise.allSettled(made)).find((outcome) => outcome.status === "rejected");
+	if (failed !== undefined) throw failed.reason;
+}
+
+/** The changes of one transaction. Each sees those of the steps before it. */
 class Together {
-	readonly #locked: Promise<LockedWorkspace>;
-	readonly #changes: Appended[] = [];
-	/** How many of them are written. */
-	#written = 0;
 	/** The workspace after the last of them. */
-	#state: { seq: number; agentsSpawned: number; at: string } | null = null;
+	readonly #state: Promise<{ seq: number; agentsSpawned: number; at: string }>;
+	readonly #changes: Appended[] = [];
+	readonly #events: SyncEvent[] = [];
+	/** How many changes are written. */
+	#written = 0;
 
 	/** @param locked asked for together with what the first change depends on */
 	constructor(locked: Promise<LockedWorkspace>) {
-		this.#locked = locked;
+		this.#state = locked.then((found) => ({ ...found }));
 	}
 
+	/** In their sequence. */
 	get events(): readonly SyncEvent[] {
-		return this.#changes.flatMap(({ events }) => events);
+		return this.#events;
 	}
 
 	/** The next change. Its functions may be taken out of it. */
 	async open(client: Queryable, workspace: string): Promise<Change> {
-		const state = this.#state === null ? { ...(await this.#locked) } : { ...this.#state, at: microsecondAfter(this.#state.at) };
-		this.#state = state;
+		const state = await this.#state;
+		if (this.#changes.length > 0) state.at = microsecondAfter(state.at);
 		const { at, agentsSpawned } = state;
 		const timestamp = Date.parse(at);
 		const events: SyncEvent[] = [];
@@ -133,7 +162,9 @@ class Together {
 		const newId = (prefix: string) => `${prefix}-${timestamp}-${randomBytes(12).toString("hex")}`;
 		const happened: Change["happened"] = (entityType, entityId, action, data) => {
 			state.seq += 1;
-			events.push({ seq: state.seq, entityType, entityId, action, data, timestamp });
+			const event = { seq: state.seq, entityType, entityId, action, data, timestamp };
+			events.push(event);
+			this.#events.push(event);
 		};
 		const noted: Change["noted"] = (type, message, metadata) => {
 			const activity = { id: newId("activity"), type, message, metadata, timestamp };
@@ -151,7 +182,7 @@ class Together {
 	async append(client: Queryable, workspace: string, until = this.#changes.length): Promise<void> {
 		const changes = this.#changes.slice(this.#written, until).filter(({ events }) => events.length > 0);
 		this.#written = until;
-		if (this.#state !== null && changes.length > 0) await appendChanges(client, workspace, changes, this.#state.agentsSpawned);
+		if (changes.length > 0) await appendChanges(client, workspace, changes, (await this.#state).agentsSpawned);
 	}
 }
 

@@ -90,6 +90,8 @@ export function taskService(database: Database, change: Changer, settings: { rea
 					open.noted("task_created", `Task created: ${headOf(task)}`, { taskId: id, priority });
 					return task;
 				},
+				// But whether there are such tasks, and nobody knows of one that is not committed.
+				"nothing",
 			);
 		},
 

@@ -99,8 +99,8 @@ export class Feeds {
 	readonly #events: EventService;
 	readonly #tickMs: number;
 	#timer: NodeJS.Timeout | undefined;
-	/** When the last tick was, as `performance.now()`. */
-	#ticked = 0;
+	/** When the next tick may be, as `performance.now()`. */
+	#nextAt = 0;
 
 	constructor(events: EventService, tickMs: number) {
 		this.#events = events;
@@ -153,16 +153,25 @@ export class Feeds {
 	/** At most one tick in its time; what comes after a pause does not wait for it. */
 	#schedule(feed: Feed): void {
 		this.#due.add(feed);
-		this.#timer ??= setTimeout(() => this.#tick(), Math.max(0, this.#ticked + this.#tickMs - performance.now()));
+		this.#timer ??= setTimeout(() => this.#tick(), Math.max(0, this.#nextAt - performance.now()));
 	}
 
+	/**
+	 * The more a tick had to write, the longer until the next one, which then has more to write at once: a write costs the same,
+	 * whatever is in it, and requests have their turn between ticks.
+	 */
 	#tick(): void {
 		this.#timer = undefined;
-		this.#ticked = performance.now();
+		const began = performance.now();
 		const due = [...this.#due];
 		this.#due.clear();
 		for (const feed of due) feed.flush();
+		const ended = performance.now();
+		this.#nextAt = Math.max(began + this.#tickMs, ended + PAUSE * (ended - began));
 	}
 }
+
+/** After a tick the next one waits so many times as long as it took. */
+const PAUSE = 2;
 
 const LINGER_MS = 10_000;

@@ -61,6 +61,40 @@ describe.skipIf(missing)(`changes that are asked for at the same time${missing ?
 		expect(new Set(seqs).size).toBe(seqs.length);
 	});
 
+	it("are told in their order, also where those that depend on nothing are made beside each other", async () => {
+		const [domain] = domains as [Domain];
+		const create = (index: number, dependencies: readonly string[] = []) =>
+			domain.tasks.create(ada, { description: `task ${index}`, priority: "medium", strategy: null, dependencies });
+		const told = domain.published.length;
+		const before = await transactions(rig);
+		const outcomes = await Promise.all(
+			Array.from({ length: 60 }, async (_, index) => {
+				if (index % 20 === 7) return await refusal(create(index, ["task-none"]));
+				if (index % 10 === 3) return (await spawn(domain)).id;
+				return (await create(index)).id;
+			}),
+		);
+		expect((await transactions(rig)) - before).toBeLessThan(100);
+		expect(outcomes.filter((outcome) => outcome === "INVALID: there is no task task-none to depend on")).toHaveLength(3);
+		const events = domain.published.slice(told);
+		const first = (events[0] as (typeof events)[number]).seq;
+		expect(events.map(({ seq }) => seq)).toEqual(events.map((_, index) => first + index));
+		const made = outcomes.filter((outcome) => !outcome.startsWith("INVALID"));
+		for (const id of made) {
+			const at = events.findIndex(({ entityId, action }) => entityId === id && action === "created");
+			expect(events[at + 1]).toMatchObject({ entityType: "activity", action: "created" });
+			expect(JSON.stringify(events[at + 1]?.data)).toContain(id);
+		}
+		const rows = await rig.postgres.primary.query<{ seq: string; entity_id: string; created_at: Date }>(
+			"select seq, entity_id, to_char(created_at, 'HH24:MI:SS.US') as created_at from events_outbox where workspace = 'together' and seq >= $1 order by seq",
+			[first],
+			rig.postgres.database,
+		);
+		expect(rows.map(({ entity_id }) => entity_id)).toEqual(events.map(({ entityId }) => entityId));
+		// Each change has a time of its own: its events all have that.
+		expect(new Set(rows.map(({ created_at }) => String(created_at))).size).toBe(made.length);
+	});
+
 	it("that begin a swarm anew take along what came before them, and nothing that comes after", async () => {
 		const [domain] = domains as [Domain];
 		const eve = principal("anew", "eve");
