@@ -6,7 +6,6 @@ import { JobRunner } from "../jobs/runner.ts";
 import type { Log } from "../observe/log.ts";
 import { createMetrics } from "../observe/metrics.ts";
 import { jobObserver, type Observing } from "../observe/observers.ts";
-import { startTracing } from "../observe/tracing.ts";
 import type { QueueName } from "../stores/job-queue.ts";
 import type { Tool } from "../tools/tool.ts";
 import { serviceSettings } from "./part-settings.ts";
@@ -27,8 +26,10 @@ export interface JobParts extends Stores {
 }
 
 /** Everything that connects to something. Nothing waits for it. @param purpose in the names of its connections */
-export function openJobParts(config: JobsConfig, log: Log, purpose: QueueName): JobParts {
-	const tracing = config.tracing && startTracing(config.tracing, config.version, `${purpose}-${config.address}:${config.port}`);
+export async function openJobParts(config: JobsConfig, log: Log, purpose: QueueName): Promise<JobParts> {
+	const tracing =
+		config.tracing &&
+		(await import("../observe/tracing.ts")).startTracing(config.tracing, config.version, `${purpose}-${config.address}:${config.port}`);
 	const observing: Observing = { log, metrics: createMetrics(), tracing };
 	const settings = serviceSettings({ workers: 1, claimSilenceMs: config.claimSilenceMs });
 	// The queue's reader waits for as long as it takes, and so does what is told to it.

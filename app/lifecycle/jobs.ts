@@ -26,7 +26,7 @@ const KEYS = 10_000;
 export async function runJobs(environment: NodeJS.ProcessEnv): Promise<void> {
 	const config = readJobsConfig(environment);
 	const { log, flush } = createLog(config.log, "jobs", config.version);
-	const parts = openJobParts(config, log, "jobs");
+	const parts = await openJobParts(config, log, "jobs");
 	const { observing, services, database, redis } = parts;
 	const problem = problemsOf("jobs", observing);
 	let state: "ready" | "draining" = "ready";
@@ -73,7 +73,7 @@ export async function runJobs(environment: NodeJS.ProcessEnv): Promise<void> {
 export async function runSuspects(environment: NodeJS.ProcessEnv): Promise<void> {
 	const config = readJobsConfig(environment);
 	const { log, flush } = createLog(config.log, "suspects", config.version);
-	const parts = openJobParts(config, log, "suspects");
+	const parts = await openJobParts(config, log, "suspects");
 	const runner = createRunner(config, parts, { queue: "suspects", concurrency: 1, toolNamed: (name) => toolNamed(name, config.tools) });
 	let idleSince = performance.now();
 	const timer = setInterval(() => {

@@ -12,7 +12,6 @@ import type { HttpSettings, WorkerState } from "../http/settings.ts";
 import { createLog } from "../observe/log.ts";
 import { createMetrics } from "../observe/metrics.ts";
 import { httpObserver, type Observing, problemsOf, socketObserver } from "../observe/observers.ts";
-import { startTracing } from "../observe/tracing.ts";
 import { countEverything } from "../stores/figures.ts";
 import { maintain } from "../stores/maintenance.ts";
 import { socketLimits } from "../ws/settings.ts";
@@ -58,7 +57,9 @@ const FIGURES_MS = 30_000;
 export async function runWorker(environment: NodeJS.ProcessEnv): Promise<void> {
 	const config = readWorkerConfig(environment);
 	const { log, flush } = createLog(config.log, "worker", config.version);
-	const tracing = config.tracing && startTracing(config.tracing, config.version, `${config.address}:${config.port}`);
+	const tracing =
+		config.tracing &&
+		(await import("../observe/tracing.ts")).startTracing(config.tracing, config.version, `${config.address}:${config.port}`);
 	const observing: Observing = { log, metrics: createMetrics(), tracing };
 	const load = monitorLoad(config.shedDelayMs);
 	let phase: "starting" | "ready" | "draining" = "starting";

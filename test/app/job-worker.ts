@@ -15,7 +15,7 @@ const without = process.env.JOBS_WITHOUT;
 const suspects = process.argv.includes("suspects");
 const config = readJobsConfig(process.env);
 const { log, flush } = createLog(config.log, suspects ? "suspects" : "jobs", config.version);
-const parts = openJobParts(config, log, suspects ? "suspects" : "jobs");
+const parts = await openJobParts(config, log, suspects ? "suspects" : "jobs");
 const { services } = parts;
 const unprotected = { ...services, forAttempt: () => ({ services, step: (_: string, decide: () => Promise<unknown>) => decide() }) };
 const from = without === "once" ? { ...parts, services: unprotected as unknown as typeof services } : parts;

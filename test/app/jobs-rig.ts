@@ -53,7 +53,7 @@ export async function startJobsRig(
 	const migration = new ServerProcess("migrate", setting.environment);
 	if ((await migration.exited) !== 0) throw new Error(migration.output);
 	const config = readJobsConfig({ ...setting.environment, PORT: "3999", LOG_LEVEL: "silent" });
-	const edge = openJobParts(config, createLog({ level: "silent" }, "edge", "test").log, "jobs");
+	const edge = await openJobParts(config, createLog({ level: "silent" }, "edge", "test").log, "jobs");
 	const begin: JobsRig["begin"] = async (environment = {}) => {
 		const port = await freePort([0, 1_000]);
 		const own = { PORT: String(port), LOG_LEVEL: "warn", ...environment };

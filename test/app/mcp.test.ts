@@ -39,7 +39,7 @@ describe.skipIf(missing)(`MCP on three nodes behind HAProxy${missing ? `: ${miss
 			await worker.ready(port);
 		}
 		const config = readJobsConfig({ ...nodes.environment, PORT: "3999", LOG_LEVEL: "silent" });
-		stores = openJobParts(config, createLog({ level: "silent" }, "test", "test").log, "jobs");
+		stores = await openJobParts(config, createLog({ level: "silent" }, "test", "test").log, "jobs");
 		[ada, eve] = (await Promise.all(["ada", "eve"].map((name) => tokenOf(name)))) as [string, string];
 	}, 240_000);
 
