@@ -1,4 +1,6 @@
 /** What a workload is given: the subject, started when it is first asked for, peers, generators, and how much time there is. */
+import os from "node:os";
+import { isDeepStrictEqual } from "node:util";
 import { type Child, startChild } from "./kit/child.ts";
 import { familyOf } from "./kit/proc.ts";
 import type { Findings } from "./kit/result.ts";
@@ -69,16 +71,32 @@ export interface Workload {
 	readonly title: string;
 	/** One paragraph for the reader of the figures. */
 	readonly what: string;
-	/** WebSockets that the topology is to make room for. */
-	readonly sockets: (mode: Mode) => number;
+	/** The topology that it is measured with. */
+	readonly shape: (mode: Mode) => Shape;
 	run(context: Context): Promise<Findings>;
 }
 
-export const NODES = 4;
-export const WORKERS_PER_NODE = 1;
+/** A size of the topology. */
+export interface Shape {
+	readonly nodes: number;
+	/** Of each node. */
+	readonly workers: number;
+	/** WebSockets to make room for. */
+	readonly sockets: number;
+}
 
-/** Small enough for one process of HAProxy; where there is little time one topology has to do for everything. */
-export function fewSockets({ name, manySockets }: Mode): number {
+/** As many workers as processors, as the stacks have it: 4 on a node of 4, 8 on one of 8. On two nodes, so that there is a choice. */
+export function workerPerProcessor(mode: Mode): Shape {
+	return { nodes: 2, workers: Math.max(1, Math.floor(os.availableParallelism() / 2)), sockets: fewSockets(mode) };
+}
+
+/** For what has to do with how many nodes there are. */
+export function fourNodes(mode: Mode): Shape {
+	return { nodes: 4, workers: 1, sockets: fewSockets(mode) };
+}
+
+/** Small enough for one process of HAProxy; where there is little time one topology has to do for all numbers of sockets. */
+function fewSockets({ name, manySockets }: Mode): number {
 	return name === "quick" ? manySockets : 8_000;
 }
 
@@ -86,7 +104,7 @@ export class Context {
 	readonly mode: Mode;
 	/** Tells whoever watches what is being done. */
 	readonly say: (what: string) => void;
-	#sockets = 0;
+	#shape: Shape | null = null;
 	#subject: Subject | null = null;
 	#collector: Child | null = null;
 	#generator: HttpGenerator | null = null;
@@ -101,9 +119,15 @@ export class Context {
 	readonly ours = (): readonly number[] => familyOf([process.pid, ...(this.#subject?.roots ?? [])]);
 
 	/** The topology as the next workload wants it; started anew only where it is another one. */
-	async prepare(sockets: number): Promise<void> {
-		if (sockets !== this.#sockets) await this.#stopSubject();
-		this.#sockets = sockets;
+	async prepare(shape: Shape): Promise<void> {
+		if (!isDeepStrictEqual(shape, this.#shape)) await this.#stopSubject();
+		this.#shape = shape;
+	}
+
+	/** All workers of the topology: peers have as many processes. */
+	get workers(): number {
+		const { nodes, workers } = this.#wanted;
+		return nodes * workers;
 	}
 
 	async subject(): Promise<Subject> {
@@ -111,9 +135,7 @@ export class Context {
 		this.say("starting the topology");
 		this.#collector ??= await startCollector();
 		this.#subject = await Subject.start({
-			nodes: NODES,
-			workers: WORKERS_PER_NODE,
-			sockets: this.#sockets,
+			...this.#wanted,
 			traces: `http://127.0.0.1:${peerPorts.collector}`,
 		});
 		return this.#subject;
@@ -151,6 +173,11 @@ export class Context {
 		await this.#generator?.stop();
 		await this.#stopSubject();
 		await this.#collector?.stop();
+	}
+
+	get #wanted(): Shape {
+		if (this.#shape === null) throw new Error("no topology was asked for");
+		return this.#shape;
 	}
 
 	async #stopSubject(): Promise<void> {

@@ -43,7 +43,7 @@ async function main(argv: readonly string[]): Promise<number> {
 	try {
 		for (const workload of list) {
 			current = workload.name;
-			await context.prepare(workload.sockets(mode));
+			await context.prepare(workload.shape(mode));
 			reports.push(await outcomeOf(workload, context));
 			printTable(reports.at(-1) as WorkloadReport);
 			save({ mode: mode.name, machine: describeMachine(findPostgres()), workloads: reports });

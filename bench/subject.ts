@@ -9,6 +9,7 @@ import { askControl } from "../local/control.ts";
 import { type Layout, layout, nodeAddress, portsFrom } from "../local/place.ts";
 import { stop } from "../local/processes.ts";
 import { endLeftovers, readState } from "../local/state.ts";
+import type { Shape } from "./context.ts";
 import { familyOf, type Roles } from "./kit/proc.ts";
 
 const root = path.dirname(import.meta.dirname);
@@ -27,11 +28,7 @@ const ENVIRONMENT = [
 ].join(",");
 
 /** What a topology is asked to be. */
-export interface SubjectSettings {
-	readonly nodes: number;
-	readonly workers: number;
-	/** WebSockets to make room for. */
-	readonly sockets: number;
+export interface SubjectSettings extends Shape {
 	/** Where it sends its traces. */
 	readonly traces: string;
 }

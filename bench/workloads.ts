@@ -18,10 +18,10 @@ export const workloads: readonly Workload[] = [
 	authenticatedGet,
 	latency,
 	jobs,
+	terminals,
 	idleSockets,
 	fanOut,
 	drops,
-	terminals,
 	recovery,
 	manySockets,
 ];

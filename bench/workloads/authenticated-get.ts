@@ -1,5 +1,5 @@
 /** A list that a worker has at hand, asked for with a token. */
-import { fewSockets, type Workload } from "../context.ts";
+import { type Workload, workerPerProcessor } from "../context.ts";
 import { inPairs, peerOf, ratioOf, subjectOf } from "../kit/pairs.ts";
 import { atLeast, atMost, type Findings } from "../kit/result.ts";
 import { getRequest, type Measured } from "../load/http-client.ts";
@@ -32,7 +32,7 @@ export const authenticatedGet: Workload = {
 	groups: ["http"],
 	title: "Authenticated GET from the worker's cache",
 	what: `\`GET ${LIST}\` (about 1 KB) with a token, through the load balancer, with limits, metrics and tracing on; against HAProxy with the same configuration before as many processes of plain node:http, and against one process of Express with Socket.IO and SQLite, which opens its file for every request, as the original did. Closed loop, 64 connections. CPU is measured at one worker directly, without HAProxy; without a credential it is a published entry of about 1 KB.`,
-	sockets: fewSockets,
+	shape: workerPerProcessor,
 	async run(context) {
 		const subject = await context.subject();
 		const token = await seedAgents(subject, WORKSPACE);

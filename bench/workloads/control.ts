@@ -1,5 +1,5 @@
 /** The measure of the measure: a thing beside its equal. */
-import { fewSockets, type Workload } from "../context.ts";
+import { type Workload, workerPerProcessor } from "../context.ts";
 import { inPairs, ratioOf } from "../kit/pairs.ts";
 import type { Findings } from "../kit/result.ts";
 import { peerFile, peerPorts } from "../peers.ts";
@@ -10,7 +10,7 @@ export const control: Workload = {
 	groups: ["http"],
 	title: "Control",
 	what: "Plain node:http beside plain node:http, in the same pairs as everything below. How far these ratios are from 1 is how much the others may be off.",
-	sockets: fewSockets,
+	shape: workerPerProcessor,
 	async run(context) {
 		const generator = await context.generator();
 		const one = await startRaw(context);

@@ -1,7 +1,7 @@
 /** What arrives at clients whose connection is cut again and again. */
 import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { type Context, fewSockets, type Workload } from "../context.ts";
+import { type Context, fourNodes, type Workload } from "../context.ts";
 import { atLeast, atMost, type Findings } from "../kit/result.ts";
 import type { CutOrder, CutOutcome } from "../load/cut-client.ts";
 import { type Publisher, startPublisher } from "../load/publisher.ts";
@@ -29,7 +29,7 @@ export const drops: Workload = {
 	groups: ["sync"],
 	title: "Delivery under repeated drops",
 	what: `Clients whose connection is reset again and again, each time for ${AWAY_MS / 1_000} s, with ${BETWEEN_MS / 1_000} s between: a client of \`/sync\` comes back with the last position it was told, one of Socket.IO as its library does it. Messages come all the time, ${1_000 / PAUSE_MS} a second. Delivered is the share of all messages, from the first connection on, that a client got in the end.`,
-	sockets: fewSockets,
+	shape: fourNodes,
 	async run(context) {
 		const subject = await context.subject();
 		const token = await subject.token("cut", "drops");

@@ -1,6 +1,6 @@
 /** What happens to one workspace is told to everybody who watches it, on all nodes. */
 import { setTimeout as sleep } from "node:timers/promises";
-import { type Context, fewSockets, NODES, WORKERS_PER_NODE, type Workload } from "../context.ts";
+import { type Context, fourNodes, type Workload } from "../context.ts";
 import { inPairs, peerOf, type Run, ratioOf, subjectOf } from "../kit/pairs.ts";
 import { type Roles, startCounting } from "../kit/proc.ts";
 import { atLeast, atMost, type Findings } from "../kit/result.ts";
@@ -15,7 +15,6 @@ const BURST = 100;
 const MESSAGES = 2;
 const TICK_MS = 20;
 const TIMEOUT_MS = 20_000;
-const SERVERS = NODES * WORKERS_PER_NODE;
 
 interface FanOutRun extends Run {
 	readonly report: SocketsReport;
@@ -40,7 +39,7 @@ export const fanOut: Workload = {
 	groups: ["sync"],
 	title: "Fan-out over four nodes",
 	what: `Clients spread over four processes listen, without a load balancer; ${BURST} tasks come in as HTTP posts at the same moment, again as soon as every client has heard of every one of them. A task is two messages of some 300 bytes, itself and a line of the log; a delivery is one message at one client. CPU is that of the processes that hold the clients and of Redis; here each task is also a request with a credential and a transaction in PostgreSQL, whose own CPU is given beside it. Delivering alone is the same without what as many posts cost afterwards, when the clients are gone, so that it is told how much of the difference is the telling and how much the asking. Against Socket.IO with its Redis adapter, and against the package ws with Redis, one write for all messages of 20 ms.`,
-	sockets: fewSockets,
+	shape: fourNodes,
 	async run(context) {
 		const generators = context.opened(await SocketGenerators.start(context.mode.listeners * 3));
 		const subject = await openSubject(context, generators);
@@ -146,7 +145,7 @@ async function openPeer(
 	kind: "socket-io" | "raw-ws",
 	redis: { readonly port: number; readonly pid: number },
 ): Promise<Party> {
-	const peers = await startSocketPeers(context, kind, SERVERS, redis.port);
+	const peers = await startSocketPeers(context, kind, context.workers, redis.port);
 	const servers = peers.ports.map((port) => ({ host: "127.0.0.1", port }));
 	const path = kind === "socket-io" ? "/socket.io/?EIO=4&transport=websocket" : "/";
 	await openShares(context, generators, kind, servers, { engine: kind === "socket-io", path, tokens: [] });

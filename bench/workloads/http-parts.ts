@@ -1,6 +1,5 @@
 /** What the HTTP workloads have in common. */
 import type { Context } from "../context.ts";
-import { NODES, WORKERS_PER_NODE } from "../context.ts";
 import type { Child } from "../kit/child.ts";
 import { getRequest, type HttpOrder, type Measured } from "../load/http-client.ts";
 import { type Balanced, peerFile, peerPorts, startBalanced } from "../peers.ts";
@@ -60,7 +59,7 @@ export function startRaw(context: Context): Promise<Child> {
 /** HAProxy before as many processes of node:http as the topology has workers. */
 export async function startBalancedRaw(context: Context): Promise<Balanced> {
 	const start = (port: number) => context.child(peerFile("raw-http"), ["127.0.0.1", port]);
-	return context.opened(await startBalanced(NODES * WORKERS_PER_NODE, start));
+	return context.opened(await startBalanced(context.workers, start));
 }
 
 /** A principal with agents: the list of them is about 1 KB. */

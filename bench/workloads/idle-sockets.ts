@@ -1,6 +1,6 @@
 /** What a connection costs in memory when nothing happens on it. */
 import { setTimeout as sleep } from "node:timers/promises";
-import { type Context, fewSockets, type Workload } from "../context.ts";
+import { type Context, type Workload, workerPerProcessor } from "../context.ts";
 import { anonymousKibOf } from "../kit/proc.ts";
 import { atMost, type Findings } from "../kit/result.ts";
 import { type FleetOrder, SocketGenerators } from "../load/sockets-client.ts";
@@ -25,7 +25,7 @@ export const idleSockets: Workload = {
 	title: "Memory of an idle connection",
 	what: "Resident memory, without pages of files, that a process which has just begun gains, after its garbage was collected twice, divided by the connections that were opened: at one worker directly, at HAProxy through the load balancer, and at peers of one process each. The kernel's memory for sockets is not in it.",
 	// A number of its own, and so a topology of its own: a process keeps the memory that earlier loads have made it take.
-	sockets: (mode) => fewSockets(mode) + 1,
+	shape: (mode) => ({ ...workerPerProcessor(mode), sockets: workerPerProcessor(mode).sockets + 1 }),
 	async run(context) {
 		const generators = context.opened(await SocketGenerators.start(context.mode.idleSockets));
 		const subject = await context.subject();

@@ -1,5 +1,5 @@
 /** From the call of a tool to its result. */
-import { type Context, fewSockets, NODES, WORKERS_PER_NODE, type Workload } from "../context.ts";
+import { type Context, type Workload, workerPerProcessor } from "../context.ts";
 import type { Child } from "../kit/child.ts";
 import { inPairs, subjectOf } from "../kit/pairs.ts";
 import { startCounting } from "../kit/proc.ts";
@@ -21,9 +21,6 @@ const PACE = 0.3;
 /** What is asked of both. */
 type Demand = Pick<ProducerOrder, "inFlight" | "rate">;
 
-/** As many as there are API workers. */
-const PRODUCERS = NODES * WORKERS_PER_NODE;
-
 interface Run {
 	readonly perSecond: number;
 	readonly latency: Latency;
@@ -36,7 +33,7 @@ export const jobs: Workload = {
 	groups: [],
 	title: "From a tool's call to its result",
 	what: "POST /api/mcp/execute of a tool that reads one entry of the memory, through the load balancer: the job is committed in PostgreSQL with a synchronous standby, run by a job worker, and its result committed likewise before it is told. Beside it BullMQ alone, which adds a job to Redis and waits for it: nothing is read, and nothing survives the loss of Redis. As many processes add jobs there as there are API workers here, and one runs them, as here. Both Redis servers write an append-only file, once a second. Latency is measured at the same pace for both, a share of what this can do, each call at its time whatever became of those before: a closed loop asks the faster one more often, and what runs often runs faster.",
-	sockets: fewSockets,
+	shape: workerPerProcessor,
 	async run(context) {
 		const subject = await context.subject();
 		const token = await subject.token("bench-jobs", "jobs");
@@ -125,10 +122,11 @@ async function startBare(context: Context): Promise<(how: Demand, ms?: number) =
 	const redis = context.opened(await startRedisPeer({ durable: true }));
 	const worker = await context.child(peerFile("bullmq"), ["worker", redis.port]);
 	const producers: Child[] = [];
-	for (let started = 0; started < PRODUCERS; started++) producers.push(await context.child(peerFile("bullmq"), ["producer", redis.port]));
+	for (let started = 0; started < context.workers; started++)
+		producers.push(await context.child(peerFile("bullmq"), ["producer", redis.port]));
 	return async ({ inFlight, rate }, ms = context.mode.runMs) => {
 		// One at a time is one producer's.
-		const asked = producers.slice(0, Math.min(PRODUCERS, inFlight));
+		const asked = producers.slice(0, Math.min(context.workers, inFlight));
 		const order: ProducerOrder = {
 			inFlight: Math.ceil(inFlight / asked.length),
 			rate: rate === null ? null : rate / asked.length,

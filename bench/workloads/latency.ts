@@ -1,5 +1,5 @@
 /** How long answers take when there is room, and what is left of the throughput when there is none. */
-import { fewSockets, type Workload } from "../context.ts";
+import { type Workload, workerPerProcessor } from "../context.ts";
 import { atLeast, atMost, type Findings } from "../kit/result.ts";
 import { spreadOf } from "../kit/stats.ts";
 import type { Measured } from "../load/http-client.ts";
@@ -18,7 +18,7 @@ export const latency: Workload = {
 	groups: ["http"],
 	title: "Latency and overload",
 	what: "The same request, open loop: each has a time at which it is to be sent, whatever became of those before, and its latency counts from then. The capacity is measured just before in a closed loop; unloaded is 5 % of it, loaded 60 %, overload 300 %.",
-	sockets: fewSockets,
+	shape: workerPerProcessor,
 	async run(context) {
 		const subject = await context.subject();
 		const generator = await context.generator();

@@ -1,6 +1,6 @@
 /** As many WebSockets as were asked for, through the load balancer, for a while. */
 import { setTimeout as sleep } from "node:timers/promises";
-import { NODES, WORKERS_PER_NODE, type Workload } from "../context.ts";
+import { fourNodes, type Workload } from "../context.ts";
 import { anonymousKibOf, type Roles, startCounting } from "../kit/proc.ts";
 import { atLeast, atMost, type Findings } from "../kit/result.ts";
 import { SocketGenerators } from "../load/sockets-client.ts";
@@ -9,7 +9,7 @@ import { SocketGenerators } from "../load/sockets-client.ts";
 const PER_SECOND = 1_100;
 
 /** A principal may have 2,000 connections at one worker, and they are not spread exactly. */
-const PER_TOKEN = 1_300 * NODES * WORKERS_PER_NODE;
+const PER_TOKEN_AND_WORKER = 1_300;
 
 /** The server pings each connection every 25 s. */
 const PING_MS = 25_000;
@@ -19,13 +19,15 @@ export const manySockets: Workload = {
 	groups: ["sync"],
 	title: "Many WebSockets through the load balancer",
 	what: "Connections to `/sync` through HAProxy, opened at an even pace from several addresses, each authenticated and brought up to date; then they stay, and every ping of the server's is answered. Lost is a connection that ended, or that was not pinged as often as it should have been.",
-	sockets: ({ manySockets: sockets }) => sockets,
+	shape: (mode) => ({ ...fourNodes(mode), sockets: mode.manySockets }),
 	async run(context) {
 		const { manySockets: wanted, manyMs } = context.mode;
 		const subject = await context.subject();
 		const generators = context.opened(await SocketGenerators.start(wanted));
 		const tokens = await Promise.all(
-			Array.from({ length: Math.ceil(wanted / PER_TOKEN) }, (_, index) => subject.token(`many-${index}`, "many")),
+			Array.from({ length: Math.ceil(wanted / (PER_TOKEN_AND_WORKER * context.workers)) }, (_, index) =>
+				subject.token(`many-${index}`, "many"),
+			),
 		);
 		const roles: Roles = { ...(await subject.roles()), generator: generators.pids };
 		context.say(`opening ${wanted}`);

@@ -1,6 +1,6 @@
 /** What a workspace has published, asked for by everybody. */
 import { setTimeout as sleep } from "node:timers/promises";
-import { fewSockets, type Workload } from "../context.ts";
+import { type Workload, workerPerProcessor } from "../context.ts";
 import { inPairs, peerOf, ratioOf, subjectOf } from "../kit/pairs.ts";
 import { atLeast, type Findings } from "../kit/result.ts";
 import { spreadOf } from "../kit/stats.ts";
@@ -29,7 +29,7 @@ export const publicGet: Workload = {
 	groups: ["http"],
 	title: "Public cached GET through the load balancer",
 	what: `\`GET /api/public/:workspace/:key\`, about 1 KB, ${KEYS} keys whose shares follow Zipf's law (exponent ${SKEW}), while ${WRITES} of them are written every second. HAProxy keeps an answer for a second, a worker until it is changed. The hit ratio is the share that HAProxy answered by itself. Closed loop, 64 connections, against one process of plain node:http without anything in front.`,
-	sockets: fewSockets,
+	shape: workerPerProcessor,
 	async run(context) {
 		const subject = await context.subject();
 		const token = await subject.token("publisher", WORKSPACE);

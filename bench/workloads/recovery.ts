@@ -1,6 +1,6 @@
 /** How long the clients notice that something was killed, or replaced. */
 import { setTimeout as sleep } from "node:timers/promises";
-import { type Context, fewSockets, type Workload } from "../context.ts";
+import { type Context, fourNodes, type Workload } from "../context.ts";
 import { atMost, type Findings } from "../kit/result.ts";
 import { spreadOf } from "../kit/stats.ts";
 import type { Measured } from "../load/http-client.ts";
@@ -30,7 +30,7 @@ export const recovery: Workload = {
 	groups: [],
 	title: "Start, kill and reload",
 	what: `An authenticated GET ${RATE} times a second, open loop, through the load balancer. Then a node's workers, or its PM2 daemon, are killed with SIGKILL, or all workers are replaced. The time to full goodput is from the kill to the end of the last request that failed or took more than half a second.`,
-	sockets: fewSockets,
+	shape: fourNodes,
 	async run(context) {
 		const full = context.mode.name === "full";
 		const upSeconds = [(full ? await context.freshSubject() : await context.subject()).upSeconds];

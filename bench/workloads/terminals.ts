@@ -1,6 +1,6 @@
 /** How soon a key is seen: alone, while many are told of much, and beside terminals that nobody reads. */
 import { setTimeout as sleep } from "node:timers/promises";
-import { type Context, fewSockets, type Workload } from "../context.ts";
+import { type Context, type Workload, workerPerProcessor } from "../context.ts";
 import { inPairs, peerOf, type Run, ratioOf, subjectOf } from "../kit/pairs.ts";
 import { anonymousKibOf, startCounting } from "../kit/proc.ts";
 import { atMost, type Findings } from "../kit/result.ts";
@@ -32,7 +32,7 @@ export const terminals: Workload = {
 	groups: [],
 	title: "Echo of a terminal",
 	what: "From a key to its echo, one key every 25 ms, by the kernel's own echo of a PTY with `cat` in it: through HAProxy, a worker, Redis and a terminal host and back, beside one process with the packages ws and node-pty. Then while the sockets of a workspace are told of tasks at a pace that takes 60 % of the processors, 20 a second at most, and while 100 more terminals run `yes` and their clients read nothing.",
-	sockets: fewSockets,
+	shape: workerPerProcessor,
 	async run(context) {
 		const subject = await context.subject();
 		const url = `http://${subject.authority}`;
