@@ -29,6 +29,8 @@ export interface HttpOutcome {
 	readonly answered: number;
 	/** Answered with 2xx or 304. */
 	readonly good: number;
+	/** Of them, those that were before the end. */
+	readonly goodInTime: number;
 	readonly statuses: Readonly<Record<string, number>>;
 	readonly unanswered: number;
 	/** Share of an open loop's requests that the generator itself sent too late; the latest of them, milliseconds. */
@@ -79,7 +81,7 @@ export class HttpGenerator {
 		const { foreign, cpuUs } = cost;
 		return {
 			...outcome,
-			perSecond: outcome.good / outcome.seconds,
+			perSecond: outcome.goodInTime / outcome.seconds,
 			cpuUs: Object.fromEntries(Object.entries(cpuUs).map(([role, us]) => [role, us / Math.max(1, outcome.good)])),
 			foreign,
 			invalid: outcome.lateShare > MOST_LATE ? `the generator sent ${(outcome.lateShare * 100).toFixed(1)} % late` : null,

@@ -114,6 +114,7 @@ async function run(order: HttpOrder): Promise<HttpOutcome> {
 	const period = rate === null ? 0 : 1_000 / rate;
 	let sent = 0;
 	let late = 0;
+	let goodInTime = 0;
 	let latest = 0;
 	let on = true;
 	let nextAt = 0;
@@ -156,6 +157,8 @@ async function run(order: HttpOrder): Promise<HttpOutcome> {
 		const now = performance.now();
 		if (counting && line.due >= since) {
 			statuses.set(status, (statuses.get(status) ?? 0) + 1);
+			// What an overload has piled up is answered after the end, and is no part of what was answered in this time.
+			if (isGood(status) && now <= end) goodInTime += 1;
 			if (rate !== null || order.timed) latencies.push(now - line.due);
 			const isSlow = slowMs !== null && (now - line.due > slowMs || !isGood(status));
 			if (isSlow && slow.length < MOST_SLOW) slow.push({ dueMs: line.due - since, endMs: now - since, status });
@@ -205,6 +208,7 @@ async function run(order: HttpOrder): Promise<HttpOutcome> {
 		seconds,
 		answered,
 		good: [...statuses].reduce((sum, [status, count]) => sum + (isGood(status) ? count : 0), 0),
+		goodInTime,
 		statuses: Object.fromEntries([...statuses].map(([status, count]) => [named(status), count])),
 		unanswered: rate === null ? lines.filter(({ busy }) => busy).length : Math.max(0, sent - answered),
 		lateShare: sent === 0 || rate === null ? 0 : late / sent,

@@ -28,7 +28,7 @@ export const drops: Workload = {
 	name: "drops",
 	groups: ["sync"],
 	title: "Delivery under repeated drops",
-	what: `Clients whose connection is reset again and again, each time for ${AWAY_MS / 1_000} s, with ${BETWEEN_MS / 1_000} s between: a client of \`/sync\` comes back with the last position it was told, one of Socket.IO as its library does it. Messages come all the time, ${1_000 / PAUSE_MS} a second. Delivered is the share of all messages, from the first connection on, that a client got in the end.`,
+	what: `Clients whose connection is reset again and again, each time for ${AWAY_MS / 1_000} s, with ${BETWEEN_MS / 1_000} s between: a client of \`/sync\` comes back with the last position it was told, one of Socket.IO as its library does it. Messages come all the time, ${1_000 / PAUSE_MS} a second. Delivered is the share of all messages, from the first connection on, that a client got in the end. Four nodes of one worker each.`,
 	shape: fourNodes,
 	async run(context) {
 		const subject = await context.subject();

@@ -18,7 +18,7 @@ export const manySockets: Workload = {
 	name: "connections",
 	groups: ["sync"],
 	title: "Many WebSockets through the load balancer",
-	what: "Connections to `/sync` through HAProxy, opened at an even pace from several addresses, each authenticated and brought up to date; then they stay, and every ping of the server's is answered. Lost is a connection that ended, or that was not pinged as often as it should have been.",
+	what: "Connections to `/sync` through HAProxy, opened at an even pace from several addresses, each authenticated and brought up to date; then they stay, and every ping of the server's is answered. Lost is a connection that ended, or that was not pinged as often as it should have been. Four nodes of one worker each.",
 	shape: (mode) => ({ ...fourNodes(mode), sockets: mode.manySockets }),
 	async run(context) {
 		const { manySockets: wanted, manyMs } = context.mode;

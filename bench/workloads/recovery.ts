@@ -29,7 +29,7 @@ export const recovery: Workload = {
 	name: "recovery",
 	groups: [],
 	title: "Start, kill and reload",
-	what: `An authenticated GET ${RATE} times a second, open loop, through the load balancer. Then a node's workers, or its PM2 daemon, are killed with SIGKILL, or all workers are replaced. The time to full goodput is from the kill to the end of the last request that failed or took more than half a second.`,
+	what: `An authenticated GET ${RATE} times a second, open loop, through the load balancer. Then a node's workers, or its PM2 daemon, are killed with SIGKILL, or all workers are replaced. The time to full goodput is from the kill to the end of the last request that failed or took more than half a second. Four nodes of one worker each.`,
 	shape: fourNodes,
 	async run(context) {
 		const full = context.mode.name === "full";
