@@ -29,7 +29,7 @@ export interface HttpOutcome {
 	readonly answered: number;
 	/** Answered with 2xx or 304. */
 	readonly good: number;
-	/** Of them, those that were before the end. */
+	/** Answered well between the beginning and the end, whenever that was due. */
 	readonly goodInTime: number;
 	readonly statuses: Readonly<Record<string, number>>;
 	readonly unanswered: number;

@@ -155,10 +155,10 @@ async function run(order: HttpOrder): Promise<HttpOutcome> {
 
 	function done(line: Line, status: number): void {
 		const now = performance.now();
+		// Whenever it was due: what an overload has piled up before is answered in this time, and what it piles up now afterwards.
+		if (counting && now <= end && isGood(status)) goodInTime += 1;
 		if (counting && line.due >= since) {
 			statuses.set(status, (statuses.get(status) ?? 0) + 1);
-			// What an overload has piled up is answered after the end, and is no part of what was answered in this time.
-			if (isGood(status) && now <= end) goodInTime += 1;
 			if (rate !== null || order.timed) latencies.push(now - line.due);
 			const isSlow = slowMs !== null && (now - line.due > slowMs || !isGood(status));
 			if (isSlow && slow.length < MOST_SLOW) slow.push({ dueMs: line.due - since, endMs: now - since, status });
