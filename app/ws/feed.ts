@@ -4,8 +4,12 @@ import { conflate, type Update } from "./conflate.ts";
 
 /** Gets a workspace's events, a tick at a time. */
 export interface FeedListener {
-	/** Everything after `from` up to and with `to`: each event, and what is left when the latest state of an entity wins. */
-	onTick(events: readonly SyncEvent[], updates: readonly Update[], from: number, to: number): void;
+	/**
+	 * Everything after `from` up to and with `to`: each event, and what is left when the latest state of an entity wins.
+	 *
+	 * @returns when all is written, where that is not at once
+	 */
+	onTick(events: readonly SyncEvent[], updates: readonly Update[], from: number, to: number): Promise<void> | undefined;
 	/** The events of these positions, both included, are not to be had any more. */
 	onGap(from: number, to: number): void;
 }
@@ -34,15 +38,16 @@ export class Feed {
 		this.ready = this.#start(events);
 	}
 
-	/** Hands over what has come since the last tick. */
-	flush(): void {
+	/** Hands over what has come since the last tick. @returns when all is written */
+	async flush(): Promise<void> {
 		const events = this.#pending;
 		if (events.length === 0 || !this.#started) return;
 		this.#pending = [];
 		const from = this.position;
 		this.position = (events.at(-1) as SyncEvent).seq;
 		const updates = conflate(events);
-		for (const listener of this.listeners) listener.onTick(events, updates, from, this.position);
+		const to = this.position;
+		await Promise.all([...this.listeners].map((listener) => listener.onTick(events, updates, from, to)));
 	}
 
 	close(): void {
@@ -85,7 +90,7 @@ export class Feed {
 
 	#onGap(from: number, to: number): void {
 		if (!this.#started || to <= this.#head) return;
-		this.flush();
+		void this.flush();
 		this.#head = to;
 		this.position = to;
 		for (const listener of this.listeners) listener.onGap(from, to);
@@ -99,6 +104,7 @@ export class Feeds {
 	readonly #events: EventService;
 	readonly #tickMs: number;
 	#timer: NodeJS.Timeout | undefined;
+	#ticking = false;
 	/** When the next tick may be, as `performance.now()`. */
 	#nextAt = 0;
 
@@ -153,21 +159,28 @@ export class Feeds {
 	/** At most one tick in its time; what comes after a pause does not wait for it. */
 	#schedule(feed: Feed): void {
 		this.#due.add(feed);
-		this.#timer ??= setTimeout(() => this.#tick(), Math.max(0, this.#nextAt - performance.now()));
+		if (!this.#ticking) this.#tickLater();
+	}
+
+	#tickLater(): void {
+		this.#timer ??= setTimeout(() => void this.#tick(), Math.max(0, this.#nextAt - performance.now()));
 	}
 
 	/**
 	 * The more a tick had to write, the longer until the next one, which then has more to write at once: a write costs the same,
 	 * whatever is in it, and requests have their turn between ticks.
 	 */
-	#tick(): void {
+	async #tick(): Promise<void> {
 		this.#timer = undefined;
+		this.#ticking = true;
 		const began = performance.now();
 		const due = [...this.#due];
 		this.#due.clear();
-		for (const feed of due) feed.flush();
+		for (const feed of due) await feed.flush();
 		const ended = performance.now();
 		this.#nextAt = Math.max(began + this.#tickMs, ended + PAUSE * (ended - began));
+		this.#ticking = false;
+		if (this.#due.size > 0) this.#tickLater();
 	}
 }
 

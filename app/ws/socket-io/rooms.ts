@@ -107,7 +107,7 @@ class WorkspaceRooms implements FeedListener {
 		this.#context = context;
 	}
 
-	onTick(_events: readonly SyncEvent[], updates: readonly Update[]): void {
+	onTick(_events: readonly SyncEvent[], updates: readonly Update[]): undefined {
 		const { workspace } = this.#principal;
 		for (const { event, action } of updates) {
 			const { entityType, entityId, data, seq, timestamp } = event;

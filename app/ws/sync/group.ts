@@ -14,6 +14,20 @@ export class SyncSocket extends ClientSocket {
 	told = 0;
 	/** Counts up at each beginning of catching up, so that the one before stops. */
 	attempt = 0;
+	/** Frames of the last tick that are still to be written to it, before anything else is. */
+	owed: Owed | null = null;
+
+	/** Whole frames, in order with everything else. */
+	override put(frames: Buffer): void {
+		this.pay();
+		super.put(frames);
+	}
+
+	pay(): void {
+		const { owed } = this;
+		this.owed = null;
+		if (owed !== null) super.put(owed.frames);
+	}
 
 	override end(code: number, reason: string): void {
 		if (this.readyState !== SyncSocket.OPEN) return;
@@ -21,6 +35,13 @@ export class SyncSocket extends ClientSocket {
 		this.hub?.pause(this);
 		super.end(code, reason);
 	}
+}
+
+/** What a tick brings a group. */
+export interface Owed {
+	readonly frames: Buffer;
+	/** The position before the tick. */
+	readonly from: number;
 }
 
 /** An event ready to be written, but for what differs from client to client. */

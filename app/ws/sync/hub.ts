@@ -17,6 +17,10 @@ export type Start =
 	/** With the updates after this position. */
 	| { readonly kind: "resume"; readonly after: number };
 
+/** For so long a worker writes to sockets before others have a turn, milliseconds; and to so many before it looks at the clock. */
+const TURN_MS = 2;
+const AT_ONCE = 16;
+
 /** The sockets of one workspace on this worker. */
 export class Hub implements FeedListener {
 	readonly workspace: string;
@@ -32,6 +36,9 @@ export class Hub implements FeedListener {
 	readonly #bufferedBytes: number;
 	readonly #catchUp: CatchUp;
 	readonly #observe: SocketObserver;
+	/** Live sockets that are owed something, and the first of them that still is. */
+	#owing: SyncSocket[] = [];
+	#next = 0;
 	#waiting: { readonly position: number; readonly resolve: () => void }[] = [];
 
 	constructor(
@@ -54,7 +61,7 @@ export class Hub implements FeedListener {
 		});
 	}
 
-	/** Every live socket has been written all it wants up to here. */
+	/** Every live socket has been written all it wants up to here, or is before anything else is. */
 	get position(): number {
 		return this.feed?.position ?? 0;
 	}
@@ -90,6 +97,7 @@ export class Hub implements FeedListener {
 	/** The socket gets nothing for a while. */
 	pause(socket: SyncSocket): void {
 		if (!socket.live || socket.group === null) return;
+		socket.pay();
 		socket.live = false;
 		socket.group.sockets.delete(socket);
 		socket.told = Math.max(socket.told, socket.group.sent);
@@ -121,15 +129,19 @@ export class Hub implements FeedListener {
 		return new Promise((resolve) => this.#waiting.push({ position, resolve }));
 	}
 
-	onTick(events: readonly SyncEvent[], updates: readonly Update[], from: number, to: number): void {
+	onTick(events: readonly SyncEvent[], updates: readonly Update[], from: number, to: number): Promise<void> | undefined {
+		while (this.#next < this.#owing.length) this.#payNext();
 		const batch = updates.map(({ event, action, count }) => prepare(event, action, count));
 		this.#remember(events, batch);
-		for (const group of this.#distribute(batch)) this.#write(group, from);
+		this.#owing = [];
+		this.#next = 0;
+		for (const group of this.#distribute(batch)) this.#owe(group, from);
 		this.#tell(to);
 		if (events.some(({ action }) => action === "reset")) {
 			// Clients of the first hour know no such thing, but they take a new state for what it is.
 			this.#restart({ kind: "state", atLeast: to, missedFrom: null });
 		}
+		return this.#payFor(TURN_MS) ? undefined : this.#payOn(this.#owing);
 	}
 
 	onGap(from: number, to: number): void {
@@ -167,20 +179,46 @@ export class Hub implements FeedListener {
 		return touched;
 	}
 
-	#write(group: Group, from: number): void {
+	#owe(group: Group, from: number): void {
 		const { batch } = group;
 		group.batch = [];
-		const frames = framesOf(batch, group.sent);
+		const owed = { frames: framesOf(batch, group.sent), from };
 		this.#observe.delivered(group.sockets.size, batch.length);
 		for (const socket of group.sockets) {
-			const raw = socket.raw;
-			if (raw === null || socket.readyState !== SyncSocket.OPEN) continue;
-			if (raw.writableLength > this.#bufferedBytes) {
-				this.pause(socket);
-				this.#catchUp(socket, { kind: "state", atLeast: from, missedFrom: from + 1 });
-			} else raw.write(frames);
+			socket.owed = owed;
+			this.#owing.push(socket);
 		}
 		group.sent = (batch.at(-1) as Prepared).event.seq;
+	}
+
+	/** @returns whether all is paid after that time */
+	#payFor(milliseconds: number): boolean {
+		const until = performance.now() + milliseconds;
+		while (this.#next < this.#owing.length) {
+			if (this.#next % AT_ONCE === AT_ONCE - 1 && performance.now() > until) return false;
+			this.#payNext();
+		}
+		return true;
+	}
+
+	/** Whoever else waits for this worker has a turn in between. Another tick ends it, which pays all before it owes anew. */
+	async #payOn(owing: readonly SyncSocket[]): Promise<void> {
+		for (;;) {
+			await new Promise((resolve) => setImmediate(resolve));
+			if (this.#owing !== owing || this.#payFor(TURN_MS)) return;
+		}
+	}
+
+	#payNext(): void {
+		const socket = this.#owing[this.#next] as SyncSocket;
+		this.#next += 1;
+		const { owed } = socket;
+		if (owed === null) return;
+		if (socket.raw !== null && socket.raw.writableLength > this.#bufferedBytes) {
+			socket.owed = null;
+			this.pause(socket);
+			this.#catchUp(socket, { kind: "state", atLeast: owed.from, missedFrom: owed.from + 1 });
+		} else socket.pay();
 	}
 
 	#restart(start: Start): void {
