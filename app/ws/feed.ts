@@ -38,16 +38,17 @@ export class Feed {
 		this.ready = this.#start(events);
 	}
 
-	/** Hands over what has come since the last tick. @returns when all is written */
-	async flush(): Promise<void> {
+	/** Hands over what has come since the last tick. @returns how many events that were, when all is written */
+	async flush(): Promise<number> {
 		const events = this.#pending;
-		if (events.length === 0 || !this.#started) return;
+		if (events.length === 0 || !this.#started) return 0;
 		this.#pending = [];
 		const from = this.position;
 		this.position = (events.at(-1) as SyncEvent).seq;
 		const updates = conflate(events);
 		const to = this.position;
 		await Promise.all([...this.listeners].map((listener) => listener.onTick(events, updates, from, to)));
+		return events.length;
 	}
 
 	close(): void {
@@ -167,8 +168,8 @@ export class Feeds {
 	}
 
 	/**
-	 * The more a tick had to write, the longer until the next one, which then has more to write at once: a write costs the same,
-	 * whatever is in it, and requests have their turn between ticks.
+	 * Where much happens, the next tick is the later the longer this one took, and has more to write at once: a write costs the
+	 * same, whatever is in it, and requests have their turn between ticks.
 	 */
 	async #tick(): Promise<void> {
 		this.#timer = undefined;
@@ -176,15 +177,17 @@ export class Feeds {
 		const began = performance.now();
 		const due = [...this.#due];
 		this.#due.clear();
-		for (const feed of due) await feed.flush();
+		let most = 0;
+		for (const feed of due) most = Math.max(most, await feed.flush());
 		const ended = performance.now();
-		this.#nextAt = Math.max(began + this.#tickMs, ended + PAUSE * (ended - began));
+		this.#nextAt = Math.max(began + this.#tickMs, most < MUCH ? 0 : ended + PAUSE * (ended - began));
 		this.#ticking = false;
 		if (this.#due.size > 0) this.#tickLater();
 	}
 }
 
-/** After a tick the next one waits so many times as long as it took. */
+/** Events of one workspace in a tick after which the next one waits, so many times as long as it took. */
+const MUCH = 8;
 const PAUSE = 2;
 
 const LINGER_MS = 10_000;

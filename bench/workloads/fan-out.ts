@@ -1,6 +1,7 @@
 /** What happens to one workspace is told to everybody who watches it, on all nodes. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Context, fourNodes, type Workload } from "../context.ts";
+import { paceThatTakes } from "../kit/pace.ts";
 import { inPairs, peerOf, type Run, ratioOf, subjectOf } from "../kit/pairs.ts";
 import { type Roles, startCounting } from "../kit/proc.ts";
 import { atLeast, atMost, type Findings } from "../kit/result.ts";
@@ -14,6 +15,9 @@ const BURST = 100;
 /** That a task is to whoever watches: see peers/event.ts. */
 const MESSAGES = 2;
 const TICK_MS = 20;
+/** Single tasks a second at most, and the share of the processors that they may take: what waits for a processor waits for no tick. */
+const TASKS_PER_SECOND = 20;
+const LOAD = 0.6;
 const TIMEOUT_MS = 20_000;
 
 interface FanOutRun extends Run {
@@ -38,7 +42,7 @@ export const fanOut: Workload = {
 	name: "fanout",
 	groups: ["sync"],
 	title: "Fan-out over four nodes",
-	what: `Four nodes of one worker each. Clients spread over four processes listen, without a load balancer; ${BURST} tasks come in as HTTP posts at the same moment, again as soon as every client has heard of every one of them. A task is two messages of some 300 bytes, itself and a line of the log; a delivery is one message at one client. CPU is that of the processes that hold the clients and of Redis; here each task is also a request with a credential and a transaction in PostgreSQL, whose own CPU is given beside it. Delivering alone is the same without what as many posts cost afterwards, when the clients are gone, so that it is told how much of the difference is the telling and how much the asking. Against Socket.IO with its Redis adapter, and against the package ws with Redis, one write for all messages of 20 ms.`,
+	what: `Four nodes of one worker each. Clients spread over four processes listen, without a load balancer; ${BURST} tasks come in as HTTP posts at the same moment, again as soon as every client has heard of every one of them. A task is two messages of some 300 bytes, itself and a line of the log; a delivery is one message at one client. CPU is that of the processes that hold the clients and of Redis; here each task is also a request with a credential and a transaction in PostgreSQL, whose own CPU is given beside it. Delivering alone is the same without what as many posts cost afterwards, when the clients are gone, so that it is told how much of the difference is the telling and how much the asking. Against Socket.IO with its Redis adapter, and against the package ws with Redis, one write for all messages of 20 ms. From the post to the client it is measured with single tasks at an even pace: one that takes 60 % of the processors, 20 a second at most.`,
 	shape: fourNodes,
 	async run(context) {
 		const generators = context.opened(await SocketGenerators.start(context.mode.listeners * 3));
@@ -53,7 +57,12 @@ export const fanOut: Workload = {
 		context.say("against ws, coalescing");
 		const againstRaw = await inPairs("against coalescing ws", context.mode.pairs, run(subject), run(coalescing));
 		context.say("latency at an even pace");
-		const paced = await pace(context, generators, subject);
+		const tasksPerSecond = await paceThatTakes(
+			LOAD,
+			TASKS_PER_SECOND,
+			async (tried) => (await pace(context, generators, subject, tried)).used,
+		);
+		const paced = await pace(context, generators, subject, tasksPerSecond);
 		context.say("posts that nobody hears of");
 		const postUs = await postAlone(context, generators, subject);
 		const rawPostUs = await postAlone(context, generators, coalescing);
@@ -94,6 +103,8 @@ export const fanOut: Workload = {
 					unit: "ms",
 					goal: atMost(TICK_MS + 50),
 				},
+				{ name: "tasks then", value: tasksPerSecond, unit: "1/s" },
+				{ name: "processors used then", value: 100 * paced.used, unit: "%" },
 				{ name: "lost", value: missing, unit: "", goal: atMost(0) },
 				{ name: "out of order", value: torn, unit: "", goal: atMost(0) },
 			],
@@ -216,20 +227,25 @@ async function bursts(context: Context, generators: SocketGenerators, { fleet, p
 	};
 }
 
-/** Single tasks, 20 a second: how long each takes from the post to every client. */
-async function pace(context: Context, generators: SocketGenerators, { fleet, publisher, roles }: Party): Promise<FanOutRun> {
+/** Single tasks: how long each takes from the post to every client. */
+async function pace(
+	context: Context,
+	generators: SocketGenerators,
+	{ fleet, publisher, roles }: Party,
+	perSecond: number,
+): Promise<FanOutRun & { readonly used: number }> {
 	await generators.reset(fleet);
 	const counted = publisher.failed.length;
 	const count = startCounting(roles, context.ours);
 	const posts: Promise<void>[] = [];
 	const began = performance.now();
-	for (let due = 0; due < context.mode.fanOutMs; due += 50) {
+	for (let due = 0; due < context.mode.fanOutMs; due += 1_000 / perSecond) {
 		await sleep(Math.max(0, began + due - performance.now()));
 		posts.push(publisher.burst(1));
 	}
 	await Promise.all(posts);
 	await generators.until(fleet, posts.length * MESSAGES, TIMEOUT_MS);
-	const { cpuUs, foreign } = count();
+	const { cpuUs, foreign, used } = count();
 	const report = await generators.report(fleet);
 	return {
 		report,
@@ -237,6 +253,7 @@ async function pace(context: Context, generators: SocketGenerators, { fleet, pub
 		cpuUs,
 		foreign,
 		invalid: null,
+		used,
 		perCpuSecond: Number.NaN,
 		us: costOf(cpuUs),
 		posted: posts.length,

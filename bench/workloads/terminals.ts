@@ -1,6 +1,7 @@
 /** How soon a key is seen: alone, while many are told of much, and beside terminals that nobody reads. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Context, type Workload, workerPerProcessor } from "../context.ts";
+import { paceThatTakes } from "../kit/pace.ts";
 import { inPairs, peerOf, type Run, ratioOf, subjectOf } from "../kit/pairs.ts";
 import { anonymousKibOf, startCounting } from "../kit/proc.ts";
 import { atMost, type Findings } from "../kit/result.ts";
@@ -18,7 +19,6 @@ const PER_PRINCIPAL = 8;
 /** Tasks a second that everybody is told of, two messages each, at most; and the share of the processors that this may take. */
 const TASKS_PER_SECOND = 20;
 const LOAD = 0.6;
-const TRIES = 3;
 
 const SETTLE_MS = 800;
 
@@ -132,13 +132,11 @@ async function besideFanOut(
 		}
 	};
 	try {
-		// Processors that are all busy do not say how much more was wanted: so it takes some tries.
-		let pace = TASKS_PER_SECOND;
-		for (let time = 0; time < TRIES; time += 1) {
-			const { used } = await telling(pace, () => sleep(context.mode.runMs));
-			pace = Math.min(TASKS_PER_SECOND, (pace * LOAD) / used);
+		const pace = await paceThatTakes(LOAD, TASKS_PER_SECOND, async (tried) => {
+			const { used } = await telling(tried, () => sleep(context.mode.runMs));
 			await sleep(SETTLE_MS);
-		}
+			return used;
+		});
 		const { result, used } = await telling(pace, echo);
 		return { echo: result, pace, used };
 	} finally {

@@ -3,7 +3,7 @@ import type { Update } from "../conflate.ts";
 import type { Feed, FeedListener } from "../feed.ts";
 import { textFrame } from "../frame.ts";
 import type { SocketObserver } from "../settings.ts";
-import { framesOf, Group, type Prepared, prepare, SyncSocket } from "./group.ts";
+import { framesOf, Group, type Prepared, prepare, type SyncSocket } from "./group.ts";
 import { keysOf } from "./messages.ts";
 import { Ring } from "./ring.ts";
 import type { States } from "./state.ts";
