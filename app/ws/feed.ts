@@ -38,17 +38,16 @@ export class Feed {
 		this.ready = this.#start(events);
 	}
 
-	/** Hands over what has come since the last tick. @returns how many events that were, when all is written */
-	async flush(): Promise<number> {
+	/** Hands over what has come since the last tick. @returns when all is written */
+	async flush(): Promise<void> {
 		const events = this.#pending;
-		if (events.length === 0 || !this.#started) return 0;
+		if (events.length === 0 || !this.#started) return;
 		this.#pending = [];
 		const from = this.position;
 		this.position = (events.at(-1) as SyncEvent).seq;
 		const updates = conflate(events);
 		const to = this.position;
 		await Promise.all([...this.listeners].map((listener) => listener.onTick(events, updates, from, to)));
-		return events.length;
 	}
 
 	close(): void {
@@ -168,8 +167,8 @@ export class Feeds {
 	}
 
 	/**
-	 * Where much happens, the next tick is the later the longer this one took, and has more to write at once: a write costs the
-	 * same, whatever is in it, and requests have their turn between ticks.
+	 * Where more has come while a tick was writing, the next one is the later the longer this one took, and has more to write at
+	 * once: a write costs the same, whatever is in it, and requests have their turn between ticks.
 	 */
 	async #tick(): Promise<void> {
 		this.#timer = undefined;
@@ -177,17 +176,15 @@ export class Feeds {
 		const began = performance.now();
 		const due = [...this.#due];
 		this.#due.clear();
-		let most = 0;
-		for (const feed of due) most = Math.max(most, await feed.flush());
+		for (const feed of due) await feed.flush();
 		const ended = performance.now();
-		this.#nextAt = Math.max(began + this.#tickMs, most < MUCH ? 0 : ended + PAUSE * (ended - began));
+		this.#nextAt = Math.max(began + this.#tickMs, this.#due.size === 0 ? 0 : ended + PAUSE * (ended - began));
 		this.#ticking = false;
 		if (this.#due.size > 0) this.#tickLater();
 	}
 }
 
-/** Events of one workspace in a tick after which the next one waits, so many times as long as it took. */
-const MUCH = 8;
+/** So many times as long as a tick took. */
 const PAUSE = 2;
 
 const LINGER_MS = 10_000;
