@@ -65,8 +65,11 @@ describe.skipIf(missing)(`changes that are asked for at the same time${missing ?
 		const [domain] = domains as [Domain];
 		const create = (index: number, dependencies: readonly string[] = []) =>
 			domain.tasks.create(ada, { description: `task ${index}`, priority: "medium", strategy: null, dependencies });
-		const told = domain.published.length;
 		const before = await transactions(rig);
+		await Promise.all(Array.from({ length: 60 }, (_, index) => create(index)));
+		expect((await transactions(rig)) - before).toBeLessThan(40);
+		// What is refused is made again by itself, and so is what it was together with.
+		const told = domain.published.length;
 		const outcomes = await Promise.all(
 			Array.from({ length: 60 }, async (_, index) => {
 				if (index % 20 === 7) return await refusal(create(index, ["task-none"]));
@@ -74,7 +77,6 @@ describe.skipIf(missing)(`changes that are asked for at the same time${missing ?
 				return (await create(index)).id;
 			}),
 		);
-		expect((await transactions(rig)) - before).toBeLessThan(100);
 		expect(outcomes.filter((outcome) => outcome === "INVALID: there is no task task-none to depend on")).toHaveLength(3);
 		const events = domain.published.slice(told);
 		const first = (events[0] as (typeof events)[number]).seq;
