@@ -36,7 +36,8 @@ export type Changer =
 	/**
 	 * @param load what the change depends on; it is asked for together with the lock, and answered when the lock is held
 	 * @param make decides, writes and says what happened; it may run again, so it changes nothing but the database
-	 * @param reads `nothing` that others change: those of one transaction that do are made at the same time, not one after another
+	 * @param reads `nothing`: what it depends on no other change of the same transaction can have made, so that those that follow
+	 *   on each other are made at the same time, not one after another
 	 */
 	<L, T>(
 		principal: Principal,

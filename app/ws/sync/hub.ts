@@ -130,11 +130,9 @@ export class Hub implements FeedListener {
 	}
 
 	onTick(events: readonly SyncEvent[], updates: readonly Update[], from: number, to: number): Promise<void> | undefined {
-		while (this.#next < this.#owing.length) this.#payNext();
+		this.#payFor(Number.POSITIVE_INFINITY);
 		const batch = updates.map(({ event, action, count }) => prepare(event, action, count));
 		this.#remember(events, batch);
-		this.#owing = [];
-		this.#next = 0;
 		for (const group of this.#distribute(batch)) this.#owe(group, from);
 		this.#tell(to);
 		if (events.some(({ action }) => action === "reset")) {
@@ -198,6 +196,9 @@ export class Hub implements FeedListener {
 			if (this.#next % AT_ONCE === AT_ONCE - 1 && performance.now() > until) return false;
 			this.#payNext();
 		}
+		// Sockets that close meanwhile are not kept for that.
+		this.#owing = [];
+		this.#next = 0;
 		return true;
 	}
 
