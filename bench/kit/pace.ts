@@ -1,17 +1,18 @@
-/** How often something can be done that is to leave room beside it. */
+/** Tasks that everybody is told of, beside something else that is measured: a second at most, and the share of the processors. */
+const MOST = 20;
+const SHARE = 0.6;
+
 const TRIES = 3;
 
 /**
- * The pace that takes a share of the processors. Processors that are all busy do not say how much more was wanted: so it takes
- * some tries.
+ * The pace at which telling of tasks takes 60 % of the processors, 20 a second at most: what waits for a processor waits for
+ * nothing else. Processors that are all busy do not say how much more was wanted, so it takes some tries.
  *
- * @param most a second
- * @param share of the processors
- * @param used goes at a pace for a while, and says what share that took
- * @returns how often a second
+ * @param used tells at a pace for a while, and says what share that took
+ * @returns tasks a second
  */
-export async function paceThatTakes(share: number, most: number, used: (pace: number) => Promise<number>): Promise<number> {
-	let pace = most;
-	for (let time = 0; time < TRIES; time += 1) pace = Math.min(most, (pace * share) / (await used(pace)));
+export async function paceOfTelling(used: (pace: number) => Promise<number>): Promise<number> {
+	let pace = MOST;
+	for (let time = 0; time < TRIES; time += 1) pace = Math.min(MOST, (pace * SHARE) / (await used(pace)));
 	return pace;
 }

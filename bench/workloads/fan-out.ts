@@ -1,7 +1,7 @@
 /** What happens to one workspace is told to everybody who watches it, on all nodes. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Context, fourNodes, type Workload } from "../context.ts";
-import { paceThatTakes } from "../kit/pace.ts";
+import { paceOfTelling } from "../kit/pace.ts";
 import { inPairs, peerOf, type Run, ratioOf, subjectOf } from "../kit/pairs.ts";
 import { type Roles, startCounting } from "../kit/proc.ts";
 import { atLeast, atMost, type Findings } from "../kit/result.ts";
@@ -15,9 +15,6 @@ const BURST = 100;
 /** That a task is to whoever watches: see peers/event.ts. */
 const MESSAGES = 2;
 const TICK_MS = 20;
-/** Single tasks a second at most, and the share of the processors that they may take: what waits for a processor waits for no tick. */
-const TASKS_PER_SECOND = 20;
-const LOAD = 0.6;
 const TIMEOUT_MS = 20_000;
 
 interface FanOutRun extends Run {
@@ -57,11 +54,7 @@ export const fanOut: Workload = {
 		context.say("against ws, coalescing");
 		const againstRaw = await inPairs("against coalescing ws", context.mode.pairs, run(subject), run(coalescing));
 		context.say("latency at an even pace");
-		const tasksPerSecond = await paceThatTakes(
-			LOAD,
-			TASKS_PER_SECOND,
-			async (tried) => (await pace(context, generators, subject, tried)).used,
-		);
+		const tasksPerSecond = await paceOfTelling(async (tried) => (await pace(context, generators, subject, tried)).used);
 		const paced = await pace(context, generators, subject, tasksPerSecond);
 		context.say("posts that nobody hears of");
 		const postUs = await postAlone(context, generators, subject);

@@ -25,7 +25,10 @@ export const idleSockets: Workload = {
 	title: "Memory of an idle connection",
 	what: "Resident memory, without pages of files, that a process which has just begun gains, after its garbage was collected twice, divided by the connections that were opened: at one worker directly, at HAProxy through the load balancer, and at peers of one process each. The kernel's memory for sockets is not in it.",
 	// A number of its own, and so a topology of its own: a process keeps the memory that earlier loads have made it take.
-	shape: (mode) => ({ ...workerPerProcessor(mode), sockets: workerPerProcessor(mode).sockets + 1 }),
+	shape(mode) {
+		const shape = workerPerProcessor(mode);
+		return { ...shape, sockets: shape.sockets + 1 };
+	},
 	async run(context) {
 		const generators = context.opened(await SocketGenerators.start(context.mode.idleSockets));
 		const subject = await context.subject();

@@ -28,7 +28,7 @@ export const publicGet: Workload = {
 	name: "public",
 	groups: ["http"],
 	title: "Public cached GET through the load balancer",
-	what: `\`GET /api/public/:workspace/:key\`, about 1 KB, ${KEYS} keys whose shares follow Zipf's law (exponent ${SKEW}), while ${WRITES} of them are written every second. HAProxy keeps an answer for a second, a worker until it is changed. The hit ratio is the share that HAProxy answered by itself. Closed loop, 64 connections, against one process of plain node:http without anything in front.`,
+	what: `\`GET /api/public/:workspace/:key\`, about 1 KB, ${KEYS} keys whose shares follow Zipf's law (exponent ${SKEW}), while ${WRITES} of them are written every second. HAProxy keeps an answer for a second, a worker for a minute, or until it is changed. The hit ratio is the share that HAProxy answered by itself. Closed loop, 64 connections, against one process of plain node:http without anything in front.`,
 	shape: workerPerProcessor,
 	async run(context) {
 		const subject = await context.subject();

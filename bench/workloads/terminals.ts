@@ -1,7 +1,7 @@
 /** How soon a key is seen: alone, while many are told of much, and beside terminals that nobody reads. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Context, type Workload, workerPerProcessor } from "../context.ts";
-import { paceThatTakes } from "../kit/pace.ts";
+import { paceOfTelling } from "../kit/pace.ts";
 import { inPairs, peerOf, type Run, ratioOf, subjectOf } from "../kit/pairs.ts";
 import { anonymousKibOf, startCounting } from "../kit/proc.ts";
 import { atMost, type Findings } from "../kit/result.ts";
@@ -15,10 +15,6 @@ import type { Subject } from "../subject.ts";
 /** Terminals that write without end and are not read, and how many of them one principal may have. */
 const UNREAD = 100;
 const PER_PRINCIPAL = 8;
-
-/** Tasks a second that everybody is told of, two messages each, at most; and the share of the processors that this may take. */
-const TASKS_PER_SECOND = 20;
-const LOAD = 0.6;
 
 const SETTLE_MS = 800;
 
@@ -132,7 +128,7 @@ async function besideFanOut(
 		}
 	};
 	try {
-		const pace = await paceThatTakes(LOAD, TASKS_PER_SECOND, async (tried) => {
+		const pace = await paceOfTelling(async (tried) => {
 			const { used } = await telling(tried, () => sleep(context.mode.runMs));
 			await sleep(SETTLE_MS);
 			return used;
