@@ -20,12 +20,24 @@ export interface ShellLimits {
 /** Where the marks of a terminal's processes are looked for: in their environment. */
 export const MARK = "AGENTIC_TERMINAL";
 
+/**
+ * Shells get what processors the server leaves: one that computes or writes without end keeps nobody from being answered,
+ * and one that waits for a key is there soon enough.
+ */
+const NICENESS = 10;
+
+/**
+ * Its arguments are a program and the program's arguments. Where the kernel groups processes by session, the niceness of a
+ * process counts within its session alone, and the session has one of its own (sched(7), "The autogroup feature").
+ */
+const POLITE = `{ echo ${NICENESS} > /proc/self/autogroup; } 2> /dev/null; exec "$@"`;
+
 /** Its arguments are a folder, a program, and the program's arguments. A folder that is not there ends it with 1. */
 const IN_FOLDER = 'cd -- "$1" || exit 1; shift; exec "$@"';
 
 /**
  * A command under a user's own limits and with none of this process's rights. It dies with this process, is the first to
- * die where memory runs out, and gains nothing from a set-uid program.
+ * die where memory runs out, comes after the server where processors are short, and gains nothing from a set-uid program.
  *
  * @param user null for this process's own; the limit of processes is then left out, for it counts all of the user's
  */
@@ -39,6 +51,12 @@ export function confined(user: ShellUser | null, limits: ShellLimits, cwd: strin
 		"choom",
 		"--adjust=1000",
 		"--",
+		"nice",
+		`--adjustment=${NICENESS}`,
+		"sh",
+		"-c",
+		POLITE,
+		"sh",
 		...as(user),
 		"sh",
 		"-c",
@@ -60,6 +78,7 @@ export function missingPrograms(shell: string): string[] {
 	const tools: [string, ...string[]][] = [
 		["prlimit", "--version"],
 		["choom", "--version"],
+		["nice", "--version"],
 		["setpriv", "--version"],
 		["sh", "-c", ":"],
 	];

@@ -88,8 +88,8 @@ export type ToWorker = { readonly attachment: string } & (
 	| ({ readonly kind: "end" } & TerminalEnd)
 );
 
-/** Units that may be on their way to a client that has not taken them yet. */
-export const WINDOW = 32 * 1_024;
+/** Units that may be on their way to a client that has not read them yet: enough for 500 KB/s at a round trip of 100 ms. */
+export const WINDOW = 64 * 1_024;
 
 /** Units of one message at most. */
 export const PIECE = 16 * 1_024;

@@ -84,6 +84,16 @@ describe.skipIf(redisMissing)(`a terminal host${redisMissing ? `: ${redisMissing
 			() => `the end of ${commands.filter((command) => running(command).length > 0).join(", ")}`,
 		);
 
+	it("gives a shell what processors the server leaves", async () => {
+		await host();
+		const ada = await client();
+		const sessionId = await ada.open();
+		expect(await ada.run(sessionId, "nice")).toBe("10\n");
+		// Of the session, where the kernel groups processes so.
+		const session = await ada.run(sessionId, "cat /proc/self/autogroup 2>/dev/null || echo nice 10");
+		expect(session).toMatch(/nice 10\n$/);
+	});
+
 	it.skipIf(!isRoot)("gives a shell nothing of what the host and others have [needs root]", async () => {
 		const started = await host();
 		const [ada, bob] = [await client("ada"), await client("bob")];

@@ -175,9 +175,9 @@ export class TerminalClient {
 	readonly #output = new Map<string, string>();
 
 	/** @param subject null for nobody in particular */
-	constructor({ worker }: TerminalWorker, subject: string | null) {
+	constructor({ worker }: TerminalWorker, subject: string | null, transports = ["websocket"]) {
 		this.socket = io(`http://${worker.host}`, {
-			transports: ["websocket"],
+			transports,
 			auth: subject === null ? {} : { token: `token-${subject}` },
 			reconnection: false,
 			forceNew: true,

@@ -5,6 +5,7 @@ import type { Principal } from "../../model.ts";
 import { ServiceError, type Services, type Terminal, type TerminalListener } from "../../ports.ts";
 import { ownerOf } from "../gate.ts";
 import type { SocketObserver, SocketSettings } from "../settings.ts";
+import { Receipts } from "./receipts.ts";
 
 /** Whose terminals, and what they reach. */
 export interface TerminalCaller {
@@ -89,13 +90,13 @@ export const terminalEvents: Readonly<Record<string, (terminals: SocketTerminals
 export class SocketTerminals {
 	readonly #caller: TerminalCaller;
 	readonly #open = new Map<string, Terminal>();
-	readonly #written: (callback: () => void) => void;
+	readonly #receipts: Receipts;
 	/** The one that was opened last. */
 	#own: string | null = null;
 
 	constructor(caller: TerminalCaller) {
 		this.#caller = caller;
-		this.#written = writtenBy(caller.socket.conn);
+		this.#receipts = new Receipts(caller.socket.conn);
 	}
 
 	async create(settings: { cols: number; rows: number; cwd: string | null }): Promise<void> {
@@ -193,8 +194,8 @@ export class SocketTerminals {
 			output: (offset, data) => {
 				const { terminal } = bound;
 				if (terminal === null) return;
-				// Not before it is on its way is there room for more: who does not read makes the shell wait, and nothing here grows.
-				this.#written(() => terminal.follow(offset + data.length));
+				// Not before it has been read is there room for more: who does not read makes the shell wait, and nothing grows.
+				this.#receipts.expect(terminal, offset + data.length, data.length);
 				this.#send("terminal:output", { sessionId: terminal.sessionId, data, type: "stdout", offset });
 			},
 			skipped: (from, to) => {
@@ -228,18 +229,4 @@ export class SocketTerminals {
 interface Bound extends TerminalListener {
 	/** Null until it is opened. */
 	terminal: Terminal | null;
-}
-
-/** Calls back when what is sent next has been taken by the network. */
-function writtenBy(connection: Socket["conn"]): (callback: () => void) => void {
-	let waiting: (() => void)[] = [];
-	connection.on("flush", () => {
-		if (waiting.length === 0) return;
-		const batch = waiting;
-		waiting = [];
-		connection.transport.once("drain", () => {
-			for (const callback of batch) callback();
-		});
-	});
-	return (callback) => waiting.push(callback);
 }
