@@ -102,6 +102,8 @@ type Hook = (request: FastifyRequest, reply: FastifyReply, done: HookHandlerDone
 export class Edge {
 	readonly #parts: EdgeParts;
 	readonly #hsts: boolean;
+	/** Of principals, which are the same object for as long as they are known. */
+	readonly #buckets = new WeakMap<Principal, string>();
 
 	constructor(parts: EdgeParts) {
 		this.#parts = parts;
@@ -178,7 +180,7 @@ export class Edge {
 	admits({ kind }: Pick<Endpoint, "kind">, request: IncomingMessage, principal: Principal | null): boolean {
 		const { origins, limits, settings } = this.#parts;
 		if (!origins.isOurs(request.headers.host) || settings.load.level() >= shedFrom[kind]) return false;
-		if (principal !== null && limits.take(bucketOf("principal", holderOf(principal)), 1, settings.limits.principal) > 0) return false;
+		if (principal !== null && limits.take(this.#bucketOf(principal), 1, settings.limits.principal) > 0) return false;
 		return limits.take(bucketOf("address", this.#address(request)), 1, settings.limits.address) === 0;
 	}
 
@@ -288,6 +290,15 @@ export class Edge {
 	#refuse(path: string, why: Refusal, error: HttpError): never {
 		this.#parts.observe.refused(path, why);
 		throw error;
+	}
+
+	#bucketOf(principal: Principal): string {
+		let bucket = this.#buckets.get(principal);
+		if (bucket === undefined) {
+			bucket = bucketOf("principal", holderOf(principal));
+			this.#buckets.set(principal, bucket);
+		}
+		return bucket;
 	}
 
 	#address(request: IncomingMessage): string {
