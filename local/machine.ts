@@ -97,3 +97,6 @@ export function versionOf(program: string, flag: string): string | null {
 		return null;
 	}
 }
+
+/** Processors that this process may use. */
+export const processors = () => os.availableParallelism();
