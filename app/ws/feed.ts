@@ -38,6 +38,11 @@ export class Feed {
 		this.ready = this.#start(events);
 	}
 
+	/** Events that wait for the next tick. */
+	get waiting(): number {
+		return this.#pending.length;
+	}
+
 	/** Hands over what has come since the last tick. @returns when all is written */
 	async flush(): Promise<void> {
 		const events = this.#pending;
@@ -156,19 +161,19 @@ export class Feeds {
 		this.#feeds.clear();
 	}
 
-	/** At most one tick in its time; what comes after a pause does not wait for it. */
+	/** At most one tick in its time; what comes after a pause waits for half of that: hardly anything comes alone. */
 	#schedule(feed: Feed): void {
 		this.#due.add(feed);
 		if (!this.#ticking) this.#tickLater();
 	}
 
 	#tickLater(): void {
-		this.#timer ??= setTimeout(() => void this.#tick(), Math.max(0, this.#nextAt - performance.now()));
+		this.#timer ??= setTimeout(() => void this.#tick(), Math.max(this.#tickMs / 2, this.#nextAt - performance.now()));
 	}
 
 	/**
-	 * Where more has come while a tick was writing, the next one is the later the longer this one took, and has more to write at
-	 * once: a write costs the same, whatever is in it, and requests have their turn between ticks.
+	 * Where more has come while a tick was writing, the next one is the later the longer this one took and the more that is, and
+	 * has more to write at once: a write costs the same, whatever is in it, and requests have their turn between ticks.
 	 */
 	async #tick(): Promise<void> {
 		this.#timer = undefined;
@@ -178,13 +183,15 @@ export class Feeds {
 		this.#due.clear();
 		for (const feed of due) await feed.flush();
 		const ended = performance.now();
-		this.#nextAt = Math.max(began + this.#tickMs, this.#due.size === 0 ? 0 : ended + PAUSE * (ended - began));
+		const waiting = Math.max(0, ...[...this.#due].map((feed) => feed.waiting));
+		this.#nextAt = Math.max(began + this.#tickMs, ended + PAUSE * Math.min(1, waiting / MUCH) * (ended - began));
 		this.#ticking = false;
 		if (this.#due.size > 0) this.#tickLater();
 	}
 }
 
-/** So many times as long as a tick took. */
-const PAUSE = 2;
+/** So many times as long as a tick took, at most: where so many events of one workspace have come meanwhile. */
+const PAUSE = 4;
+const MUCH = 32;
 
 const LINGER_MS = 10_000;
