@@ -73,12 +73,25 @@ export async function startChild(
 	};
 }
 
+/** Niceness of a generator. */
+const URGENT = -10;
+
 /** A generator that waits for a processor is late, and would blame whom it measures. Only root may do so. */
-function hurry(pid: number): void {
+function hurry(pid: number, priority = URGENT): void {
 	try {
-		os.setPriority(pid, -10);
+		os.setPriority(pid, priority);
 	} catch {
 		// Then it is as late as it says.
+	}
+}
+
+/** Generates in this process, as urgently as others do in theirs: they come from the same session, and would come first. */
+export async function urgently<T>(generate: () => Promise<T>): Promise<T> {
+	hurry(process.pid);
+	try {
+		return await generate();
+	} finally {
+		hurry(process.pid, 0);
 	}
 }
 

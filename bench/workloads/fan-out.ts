@@ -1,7 +1,7 @@
 /** What happens to one workspace is told to everybody who watches it, on all nodes. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Context, fourNodes, type Workload } from "../context.ts";
-import { paceOfTelling } from "../kit/pace.ts";
+import { atPaceOfTelling } from "../kit/pace.ts";
 import { inPairs, peerOf, type Run, ratioOf, subjectOf } from "../kit/pairs.ts";
 import { type Roles, startCounting } from "../kit/proc.ts";
 import { atLeast, atMost, type Findings } from "../kit/result.ts";
@@ -54,8 +54,7 @@ export const fanOut: Workload = {
 		context.say("against ws, coalescing");
 		const againstRaw = await inPairs("against coalescing ws", context.mode.pairs, run(subject), run(coalescing));
 		context.say("latency at an even pace");
-		const tasksPerSecond = await paceOfTelling(async (tried) => (await pace(context, generators, subject, tried)).used);
-		const paced = await pace(context, generators, subject, tasksPerSecond);
+		const paced = await atPaceOfTelling((tried) => pace(context, generators, subject, tried));
 		context.say("posts that nobody hears of");
 		const postUs = await postAlone(context, generators, subject);
 		const rawPostUs = await postAlone(context, generators, coalescing);
@@ -96,7 +95,7 @@ export const fanOut: Workload = {
 					unit: "ms",
 					goal: atMost(TICK_MS + 50),
 				},
-				{ name: "tasks then", value: tasksPerSecond, unit: "1/s" },
+				{ name: "tasks then", value: paced.pace, unit: "1/s" },
 				{ name: "processors used then", value: 100 * paced.used, unit: "%" },
 				{ name: "lost", value: missing, unit: "", goal: atMost(0) },
 				{ name: "out of order", value: torn, unit: "", goal: atMost(0) },

@@ -1,7 +1,8 @@
 /** How soon a key is seen: alone, while many are told of much, and beside terminals that nobody reads. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Context, type Workload, workerPerProcessor } from "../context.ts";
-import { paceOfTelling } from "../kit/pace.ts";
+import { startChild, urgently } from "../kit/child.ts";
+import { atPaceOfTelling } from "../kit/pace.ts";
 import { inPairs, peerOf, type Run, ratioOf, subjectOf } from "../kit/pairs.ts";
 import { anonymousKibOf, startCounting } from "../kit/proc.ts";
 import { atMost, type Findings } from "../kit/result.ts";
@@ -9,7 +10,8 @@ import { type Latency, latencyOf } from "../kit/stats.ts";
 import { startPublisher } from "../load/publisher.ts";
 import { SocketGenerators } from "../load/sockets-client.ts";
 import { rawTerminalAt, type Typist, terminalAt, unreadTerminalAt } from "../load/terminal.ts";
-import { peerFile, peerPorts } from "../peers.ts";
+import { peerFile, peerPorts, startBalanced } from "../peers.ts";
+import { startRedisPeer } from "../socket-peers.ts";
 import type { Subject } from "../subject.ts";
 
 /** Terminals that write without end and are not read, and how many of them one principal may have. */
@@ -27,7 +29,7 @@ export const terminals: Workload = {
 	name: "terminals",
 	groups: [],
 	title: "Echo of a terminal",
-	what: "From a key to its echo, one key every 25 ms, by the kernel's own echo of a PTY with `cat` in it: through HAProxy, a worker, Redis and a terminal host and back, beside one process with the packages ws and node-pty. Then while the sockets of a workspace are told of tasks at a pace that takes 60 % of the processors, 20 a second at most, and while 100 more terminals run `yes` and their clients read nothing.",
+	what: "From a key to its echo, one key every 25 ms, by the kernel's own echo of a PTY with `cat` in it: through HAProxy, a worker, Redis and a terminal host and back, beside one process with the packages ws and node-pty, and beside the same way with nothing in it: HAProxy, a process with ws, streams of a Redis with an append-only file, and a process with node-pty. Then while the sockets of a workspace are told of tasks at a pace that takes 60 % of the processors, 20 a second at most, and while 100 more terminals run `yes` and their clients read nothing.",
 	shape: workerPerProcessor,
 	async run(context) {
 		const subject = await context.subject();
@@ -48,6 +50,8 @@ export const terminals: Workload = {
 
 		context.say("idle");
 		const idle = await inPairs("idle", context.mode.pairs, echo(ours), echo(raw));
+		context.say("beside the same way with nothing in it");
+		const relayed = await besideRelayed(context, echo(ours), echo);
 		context.say("beside a fan-out");
 		const { echo: busy, pace, used } = await besideFanOut(context, subject, echo(ours));
 		context.say(`beside ${UNREAD} terminals that nobody reads`);
@@ -61,6 +65,10 @@ export const terminals: Workload = {
 				{ name: "ws and node-pty alone, p50", value: peerOf(idle, at("p50")), unit: "ms" },
 				{ name: "ws and node-pty alone, p99", value: peerOf(idle, at("p99")), unit: "ms" },
 				{ name: "idle p99, ratio to ws and node-pty alone", value: ratioOf(idle, at("p99"), at("p99")), unit: "x", goal: atMost(2) },
+				{ name: "the same way with nothing in it, p50", value: peerOf(relayed, at("p50")), unit: "ms" },
+				{ name: "the same way with nothing in it, p99", value: peerOf(relayed, at("p99")), unit: "ms" },
+				{ name: "idle p50, ratio to the same way with nothing in it", value: ratioOf(relayed, at("p50"), at("p50")), unit: "x" },
+				{ name: "idle p99, ratio to the same way with nothing in it", value: ratioOf(relayed, at("p99"), at("p99")), unit: "x" },
 				{ name: "beside a fan-out p50", value: busy.p50, unit: "ms" },
 				{ name: "beside a fan-out p99", value: busy.p99, unit: "ms", goal: atMost(20) },
 				{ name: "tasks then", value: pace, unit: "1/s" },
@@ -83,21 +91,32 @@ export const terminals: Workload = {
 					bars: [
 						{ label: "this, idle", value: subjectOf(idle, at("p99")), ours: true },
 						{ label: "ws and node-pty, idle", value: peerOf(idle, at("p99")), ours: false },
+						{ label: "the way alone, idle", value: peerOf(relayed, at("p99")), ours: false },
 						{ label: "this, fan-out", value: busy.p99, ours: true },
 						{ label: `this, ${UNREAD} unread`, value: unread.echo.p99, ours: true },
 					],
 				},
 			],
-			remarks: [...idle.remarks],
-			raw: { idle, busy, before, unread },
+			remarks: [...idle.remarks, ...relayed.remarks],
+			raw: { idle, relayed, busy, before, unread },
 		} satisfies Findings;
 	},
 };
 
 async function measured(context: Context, typist: Typist, keys: number): Promise<Echo> {
 	const counted = startCounting({}, context.ours);
-	const latency = latencyOf(await typist.type(keys));
+	const latency = latencyOf(await urgently(() => typist.type(keys)));
 	return { ...latency, foreign: counted().foreign, invalid: null };
+}
+
+async function besideRelayed(context: Context, ours: () => Promise<Echo>, echo: (typist: Typist) => () => Promise<Echo>) {
+	const redis = context.opened(await startRedisPeer({ durable: true }));
+	await context.child(peerFile("relayed-pty"), ["host", redis.port]);
+	context.opened(await startBalanced(1, (port) => startChild(peerFile("relayed-pty"), ["worker", port, redis.port])));
+	const typist = await rawTerminalAt(`ws://127.0.0.1:${peerPorts.balanced}`);
+	context.opened({ stop: async () => typist.close() });
+	await echo(typist)();
+	return await inPairs("beside the same way with nothing in it", context.mode.pairs, ours, echo(typist));
 }
 
 async function besideFanOut(
@@ -115,26 +134,18 @@ async function besideFanOut(
 		host: subject.authority,
 		authorization: `Bearer ${token}`,
 	});
-	/** Tells of tasks at a pace meanwhile. @returns what that was, and the share of the processors that all of this took */
-	const telling = async <T>(pace: number, meanwhile: () => Promise<T>): Promise<{ result: T; used: number }> => {
-		const pacing = setInterval(() => void publisher.burst(1), 1_000 / pace);
-		try {
-			await sleep(context.mode.warmMs);
-			const count = startCounting({}, context.ours);
-			const result = await meanwhile();
-			return { result, used: count().used };
-		} finally {
-			clearInterval(pacing);
-		}
-	};
 	try {
-		const pace = await paceOfTelling(async (tried) => {
-			const { used } = await telling(tried, () => sleep(context.mode.runMs));
-			await sleep(SETTLE_MS);
-			return used;
+		return await atPaceOfTelling(async (pace) => {
+			const pacing = setInterval(() => void publisher.burst(1), 1_000 / pace);
+			try {
+				await sleep(context.mode.warmMs);
+				const count = startCounting({}, context.ours);
+				return { echo: await echo(), used: count().used };
+			} finally {
+				clearInterval(pacing);
+				await sleep(SETTLE_MS);
+			}
 		});
-		const { result, used } = await telling(pace, echo);
-		return { echo: result, pace, used };
 	} finally {
 		publisher.close();
 		await generators.close("told");
