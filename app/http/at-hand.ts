@@ -144,7 +144,7 @@ export class AtHand {
 	}
 }
 
-/** Bytes of a text that Node writes together with the headers and without a copy of its own: what libuv's stack takes. */
+/** Bytes of a text that Node writes together with the headers without allocating: it has 16 KiB on its stack for both. */
 const MOST_TEXT = 12 * 1_024;
 
 /** What headers of a content take up in a list of names and values, at its end. */
