@@ -5,8 +5,6 @@ import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { ENGINE_SESSION_PARAM, ENGINE_SESSION_SEPARATOR, lateAnswers, paths, publicPaths, STICKY_COOKIE } from "../app/contract.ts";
 import { renderHaproxy } from "../core/haproxy.ts";
-import { processors } from "../local/machine.ts";
-import { haproxyThreads } from "../local/services/haproxy.ts";
 import { type Child, startChild, startProgram } from "./kit/child.ts";
 import { familyOf } from "./kit/proc.ts";
 
@@ -69,7 +67,7 @@ export async function startBalanced(count: number, start: (port: number) => Prom
 /** As local/services/haproxy.ts has it, with the numbers of the dev stack. */
 function configuration(ports: readonly number[]): string {
 	return renderHaproxy({
-		process: { threads: haproxyThreads(1, processors()), maxConnections: 9_000, drainMs: 0, hardStopMs: 3_600_000, log: "problems" },
+		process: { threads: 1, maxConnections: 9_000, drainMs: 0, hardStopMs: 3_600_000, log: "problems" },
 		binds: [{ address: "127.0.0.1", port: peerPorts.balanced, tls: null, mount: null }],
 		admin: { address: "127.0.0.1", port: peerPorts.balancedAdmin, readyPath: "/ready", metricsPath: "/metrics" },
 		monitorPath: "/.haproxy/health",

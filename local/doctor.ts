@@ -3,7 +3,7 @@ import { createServer } from "node:net";
 import os from "node:os";
 import { ports as contract, workerPorts } from "../app/contract.ts";
 import type { StackConfig } from "../stacks/config.ts";
-import { findPrograms, firstShellUid, hasIpv6, openFiles, type Programs, postgresUser, processors, versionOf, which } from "./machine.ts";
+import { findPrograms, firstShellUid, hasIpv6, openFiles, type Programs, postgresUser, versionOf, which } from "./machine.ts";
 import { HOST, type Layout, nodeAddress, type Ports, replicaPorts, terminalHostAddress } from "./place.ts";
 import { freeMib, LEAST_MIB } from "./prepare.ts";
 import { haproxyProcesses } from "./services/haproxy.ts";
@@ -62,7 +62,6 @@ export async function diagnose(
 		machine: {
 			programs: { haproxy, redis, postgres, prometheus, alertmanager, rsyslog },
 			openFiles: openFiles(),
-			processors: processors(),
 			postgresUser: user,
 			firstShellUid: firstShellUid(),
 			ipv6: hasIpv6(),

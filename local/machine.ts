@@ -97,6 +97,3 @@ export function versionOf(program: string, flag: string): string | null {
 		return null;
 	}
 }
-
-/** Processors that this process may use. */
-export const processors = () => os.availableParallelism();

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { loadStack } from "../stacks/load.ts";
 import { layout, nodeAddress, portsFrom } from "./place.ts";
 import { secretFilesOf } from "./secrets.ts";
-import { haproxyProcesses, haproxyThreads } from "./services/haproxy.ts";
+import { haproxyProcesses } from "./services/haproxy.ts";
 import { type LocalSettings, readSettings, shown } from "./settings.ts";
 import { type Ingredients, topologyOf } from "./topology.ts";
 
@@ -29,7 +29,7 @@ function ingredients(given: Record<string, unknown> = {}, machine: Partial<Ingre
 	return {
 		config: loadStack("dev", { root: `${import.meta.dirname}/..` }),
 		settings,
-		machine: { programs, openFiles: 20_000, processors: 2, postgresUser: undefined, firstShellUid: 900_000_000, ipv6: false, ...machine },
+		machine: { programs, openFiles: 20_000, postgresUser: undefined, firstShellUid: 900_000_000, ipv6: false, ...machine },
 		layout: layout("/state/3001"),
 		ports: portsFrom(settings.port),
 		secrets,
@@ -243,16 +243,6 @@ describe("HAProxy's processes", () => {
 		[5_000, 4_096, { count: 4, maxConnections: 1_798 }],
 	])("are enough for %i WebSockets where a process may open %i files", (sockets, files, expected) => {
 		expect(haproxyProcesses(sockets, files)).toEqual(expected);
-	});
-
-	it.each([
-		[1, 1, 1],
-		[1, 2, 2],
-		[1, 32, 4],
-		[8, 2, 1],
-		[8, 16, 2],
-	])("%i on %i processors have %i threads each", (count, processors, threads) => {
-		expect(haproxyThreads(count, processors)).toBe(threads);
 	});
 
 	it("have a tenth to spare, and more where the kernel shares clients out unevenly", () => {

@@ -10,7 +10,7 @@ import type { StackConfig } from "../stacks/config.ts";
 import { DATABASE, DRAIN_SECONDS, REDIS_GROUP, serverEnvironment, TERMINAL_DRAIN_SECONDS } from "./environment.ts";
 import { jobWorkerAddress, type Layout, nodeAddress, type Ports, replicaPorts, terminalHostAddress } from "./place.ts";
 import { type Secrets, TERMINALS_USER } from "./secrets.ts";
-import { haproxyProcesses, haproxyService, haproxyThreads } from "./services/haproxy.ts";
+import { haproxyProcesses, haproxyService } from "./services/haproxy.ts";
 import { grafanaService, logsService } from "./services/observability.ts";
 import { postgresService } from "./services/postgres.ts";
 import { alertmanagerService, type PrometheusPlan, prometheusService } from "./services/prometheus.ts";
@@ -33,7 +33,6 @@ export interface Machine {
 	};
 	/** Files one process may open. */
 	readonly openFiles: number;
-	readonly processors: number;
 	/** Who runs PostgreSQL, where the supervisor runs as root. */
 	readonly postgresUser: User | undefined;
 	/** The first user id for shells; null where they cannot have users of their own. */
@@ -239,7 +238,6 @@ function haproxyServices(
 			file: layout.haproxy(index + 1),
 			adminPort: ports.haproxyAdmin(index),
 			maxConnections,
-			threads: haproxyThreads(count, machine.processors),
 			stack: {
 				stickyKey: loadBalancer.stickyKey,
 				requestsPerWorker: app.requestsPerWorker,

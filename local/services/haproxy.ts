@@ -17,9 +17,6 @@ import { plainService, type Service } from "./service.ts";
 /** Client connections of one process: each needs two descriptors, and a process has 20,000 at most on many machines. */
 const MOST_CONNECTIONS = 9_000;
 
-/** Threads of one process: no machine's workers keep more of them busy. */
-const MOST_THREADS = 4;
-
 /** Several processes on one port get unequal shares of the clients: the kernel's choice is by hash. */
 const UNEVEN = 1.4;
 
@@ -39,18 +36,12 @@ export function haproxyProcesses(sockets: number, openFiles: number): { readonly
 	return { count: Math.ceil((sockets * UNEVEN) / most), maxConnections: most };
 }
 
-/** Threads of each of so many processes: together they have one for each of the machine's processors. */
-export function haproxyThreads(processes: number, processors: number): number {
-	return Math.max(1, Math.min(MOST_THREADS, Math.floor(processors / processes)));
-}
-
 export interface HaproxyPlan {
 	readonly name: string;
 	readonly program: string;
 	readonly file: string;
 	readonly adminPort: number;
 	readonly maxConnections: number;
-	readonly threads: number;
 	/** The stack's settings, as far as they mean the same here. Seconds. */
 	readonly stack: {
 		readonly stickyKey: string;
@@ -97,11 +88,11 @@ export function haproxyService(plan: HaproxyPlan): Service {
 }
 
 function haproxySettings(plan: HaproxyPlan): HaproxySettings {
-	const { stack, ports, maxConnections, threads, nodes, workersPerNode } = plan;
+	const { stack, ports, maxConnections, nodes, workersPerNode } = plan;
 	const idleMs = stack.idleSeconds * 1_000;
 	return {
 		// No drain: on a reload the new process has the ports already. Sockets of the old one may stay for long.
-		process: { threads, maxConnections, drainMs: 0, hardStopMs: 3_600_000, log: "problems" },
+		process: { threads: 1, maxConnections, drainMs: 0, hardStopMs: 3_600_000, log: "problems" },
 		binds: [HOST, ...(plan.ipv6 ? ["::1"] : [])].flatMap((address) => bindsOn(address, ports, plan.certificate)),
 		admin: { address: HOST, port: plan.adminPort, readyPath: READY_PATH, metricsPath: METRICS_PATH },
 		monitorPath: MONITOR_PATH,
