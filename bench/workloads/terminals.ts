@@ -1,7 +1,7 @@
 /** How soon a key is seen: alone, while many are told of much, and beside terminals that nobody reads. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Context, type Workload, workerPerProcessor } from "../context.ts";
-import { startChild, urgently } from "../kit/child.ts";
+import { urgently } from "../kit/child.ts";
 import { atPaceOfTelling } from "../kit/pace.ts";
 import { inPairs, peerOf, type Run, ratioOf, subjectOf } from "../kit/pairs.ts";
 import { anonymousKibOf, startCounting } from "../kit/proc.ts";
@@ -112,7 +112,7 @@ async function measured(context: Context, typist: Typist, keys: number): Promise
 async function besideRelayed(context: Context, ours: () => Promise<Echo>, echo: (typist: Typist) => () => Promise<Echo>) {
 	const redis = context.opened(await startRedisPeer({ durable: true }));
 	await context.child(peerFile("relayed-pty"), ["host", redis.port]);
-	context.opened(await startBalanced(1, (port) => startChild(peerFile("relayed-pty"), ["worker", port, redis.port])));
+	context.opened(await startBalanced(1, (port) => context.child(peerFile("relayed-pty"), ["worker", port, redis.port])));
 	const typist = await rawTerminalAt(`ws://127.0.0.1:${peerPorts.balanced}`);
 	context.opened({ stop: async () => typist.close() });
 	await echo(typist)();
