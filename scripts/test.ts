@@ -3,8 +3,8 @@
  *
  *     node scripts/test.ts [step ...] [file filter ...]
  *
- * Without a step it runs every one. Filters choose test files by a part of their path. The last line counts the tests;
- * the exit code is 1 when a step failed.
+ * Without a step it runs every one. Filters choose test files by a part of their path. What failed is named again at the
+ * end, and the last line counts the tests; the exit code is 1 when a step failed.
  */
 import { spawnSync } from "node:child_process";
 import path from "node:path";
@@ -15,8 +15,8 @@ const bin = path.join(root, "node_modules", ".bin");
 
 interface Outcome {
 	readonly passed: number;
-	/** Failed tests; 1 for a failed check that is no test. */
-	readonly failed: number;
+	/** What failed, by name: tests, and checks that are none. */
+	readonly failed: readonly string[];
 	/** Why each skipped test was. */
 	readonly skipped: readonly string[];
 }
@@ -49,7 +49,7 @@ for (const name of chosen.length > 0 ? chosen : Object.keys(steps)) {
 	const outcome = await (steps[name] as Step)(filters);
 	outcomes.push(outcome);
 	report.push(
-		`${outcome.failed === 0 ? "ok    " : "FAILED"}  ${name.padEnd(8)} ${((Date.now() - started) / 1000).toFixed(1).padStart(6)} s`,
+		`${outcome.failed.length === 0 ? "ok    " : "FAILED"}  ${name.padEnd(8)} ${((Date.now() - started) / 1000).toFixed(1).padStart(6)} s`,
 	);
 }
 
@@ -60,18 +60,18 @@ const reasons = Map.groupBy(
 );
 console.log(`\n${report.join("\n")}`);
 for (const [reason, { length }] of reasons) console.log(`skipped ${length}: ${reason}`);
-console.log(
-	`${total(({ passed }) => passed)} passed, ${total(({ failed }) => failed)} failed, ${total(({ skipped }) => skipped.length)} skipped`,
-);
-process.exit(total(({ failed }) => failed) > 0 ? 1 : 0);
+const failed = outcomes.flatMap((outcome) => outcome.failed);
+for (const name of failed) console.log(`failed: ${name}`);
+console.log(`${total(({ passed }) => passed)} passed, ${failed.length} failed, ${total(({ skipped }) => skipped.length)} skipped`);
+process.exit(failed.length > 0 ? 1 : 0);
 
 function run(program: string, args: string[]): Outcome {
 	const { status } = spawnSync(path.join(bin, program), args, { cwd: root, stdio: "inherit" });
-	return { passed: 0, failed: status === 0 ? 0 : 1, skipped: [] };
+	return { passed: 0, failed: status === 0 ? [] : [[program, ...args].join(" ")], skipped: [] };
 }
 
 function both(one: Outcome, other: Outcome): Outcome {
-	return { passed: one.passed + other.passed, failed: one.failed + other.failed, skipped: [...one.skipped, ...other.skipped] };
+	return { passed: one.passed + other.passed, failed: [...one.failed, ...other.failed], skipped: [...one.skipped, ...other.skipped] };
 }
 
 /** The tests of one project of vitest.config.ts. `needs` explains a test that was skipped without a note. */
@@ -80,9 +80,10 @@ async function tests(project: string, filters: string[], needs: string): Promise
 	const modules = vitest.state.getTestModules();
 	const cases = modules.flatMap(({ children }) => [...children.allTests()]);
 	const count = (state: string) => cases.filter((test) => test.result().state === state);
+	const failed = [...count("failed").map((test) => `${test.module.relativeModuleId}: ${test.fullName}`), ...brokenOutside(vitest, modules)];
 	const skipped = count("skipped").map((test) => `${test.module.relativeModuleId}: ${whySkipped(test, needs)}`);
 	await vitest.close();
-	return { passed: count("passed").length, failed: count("failed").length + brokenOutside(vitest, modules), skipped };
+	return { passed: count("passed").length, failed, skipped };
 }
 
 function whySkipped(test: TestCase, needs: string): string {
@@ -95,7 +96,11 @@ function whySkipped(test: TestCase, needs: string): string {
 }
 
 /** Failures of no test's own: files that do not load, hooks, errors nobody caught. */
-function brokenOutside(vitest: Vitest, modules: TestModule[]): number {
+function brokenOutside(vitest: Vitest, modules: TestModule[]): string[] {
 	const suites = modules.flatMap((module) => [module, ...module.children.allSuites()]);
-	return suites.filter((suite) => suite.errors().length > 0).length + vitest.state.getUnhandledErrors().length;
+	const broken = suites.filter((suite) => suite.errors().length > 0);
+	return [
+		...broken.map((suite) => (suite.type === "module" ? suite.relativeModuleId : `${suite.module.relativeModuleId}: ${suite.fullName}`)),
+		...vitest.state.getUnhandledErrors().map((error) => `outside of every test: ${error instanceof Error ? error.message : String(error)}`),
+	];
 }

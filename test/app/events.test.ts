@@ -313,8 +313,11 @@ describe.skipIf(missing)(`events${missing ? `: ${missing}` : ""}`, () => {
 		const counting = Array.from({ length: 6 }, () => eventWorker(state, asked.database));
 		const followers = await Promise.all([...others, ...counting].map((each) => follow(each, "quiet")));
 		const before = asked.told.statements.primary;
+		const began = performance.now();
 		await sleep(3_000);
-		expect(asked.told.statements.primary - before).toBeLessThanOrEqual(5);
+		// Whoever asks has it to itself for 900 ms; a busy machine sleeps for longer than it was told to.
+		const turns = Math.ceil((performance.now() - began) / 900);
+		expect(asked.told.statements.primary - before).toBeLessThanOrEqual(turns + 1);
 		for (const { stop } of followers) stop();
 		for (const each of [...others, ...counting]) each.stop();
 	});
