@@ -300,6 +300,7 @@ describe.skipIf(missing)(`events${missing ? `: ${missing}` : ""}`, () => {
 		}
 		// Live again, and not by looking.
 		await until(async () => String(await rig.redis.server.command("PUBSUB", "NUMSUB", "af:events:away")) === "af:events:away,3");
+		await until(() => worker(0).commands.status === "ready");
 		const before = performance.now();
 		await write(1);
 		await until(() => followers.every(({ seqs }) => seqs.length === 32));
