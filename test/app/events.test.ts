@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { SyncEvent } from "../../app/model.ts";
-import { agentService } from "../../app/services/agents.ts";
 import { changer, type EventPublisher } from "../../app/services/changes.ts";
 import { type EventObserver, eventService } from "../../app/services/events.ts";
+import { taskService } from "../../app/services/tasks.ts";
 import { Channels, channelOptions } from "../../app/stores/channels.ts";
 import { EventLog } from "../../app/stores/event-log.ts";
 import type { Database } from "../../app/stores/postgres.ts";
@@ -42,11 +42,12 @@ function eventWorker(state: RedisSettings, database: Database) {
 
 type EventWorker = ReturnType<typeof eventWorker>;
 
-/** Writes through a worker: an agent each, which makes two events. */
+/** Writes through a worker: a task each, which makes two events. */
 function writerOf(database: Database, publisher: EventPublisher, workspace: string) {
-	const agents = agentService(database, changer(database, publisher));
+	const tasks = taskService(database, changer(database, publisher), { claimSilenceMs: 60_000 });
+	const task = { description: "one more", priority: "medium", strategy: null, dependencies: [] } as const;
 	return async (times: number) => {
-		for (let time = 0; time < times; time += 1) await agents.spawn(principal(workspace), { type: "coder", name: null, capabilities: [] });
+		for (let time = 0; time < times; time += 1) await tasks.create(principal(workspace), task);
 	};
 }
 
@@ -106,7 +107,7 @@ describe.skipIf(missing)(`events${missing ? `: ${missing}` : ""}`, () => {
 		await writerOf(database, worker(0).service, "same")(1);
 		await until(() => follower.events.length === 2);
 		expect(follower.events).toEqual(await worker(2).service.since("same", 0, 10));
-		expect(follower.events[0]).toMatchObject({ seq: 1, entityType: "agent", action: "created", data: { type: "coder" } });
+		expect(follower.events[0]).toMatchObject({ seq: 1, entityType: "task", action: "created", data: { description: "one more" } });
 		follower.stop();
 	});
 
