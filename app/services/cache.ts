@@ -6,6 +6,7 @@ import { redisKeys } from "../contract.ts";
 import type { CachedBody, CacheService } from "../ports.ts";
 import type { Channels } from "../stores/channels.ts";
 import { type Look, newVersion, type SharedCache, type SharedKey } from "../stores/shared-cache.ts";
+import { soonest } from "./patience.ts";
 
 /** Where workers tell each other what is outdated. */
 const CHANNEL = `${redisKeys.all}cache-outdated`;
@@ -192,9 +193,7 @@ class TwoLevelCache implements CacheService {
 			.publish(CHANNEL, message)
 			.then(() => this.#state.ping())
 			.catch((error) => this.#observe.problem("a change was not announced", error));
-		const patience = new AbortController();
-		await Promise.race([published, sleep(ms.announcement, undefined, patience).catch(() => {})]);
-		patience.abort();
+		await soonest(published, ms.announcement);
 	}
 
 	#hear({ from, group, version }: Outdated): void {

@@ -2,8 +2,9 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { SyncEvent } from "../model.ts";
 import type { EventService } from "../ports.ts";
 import type { Channels } from "../stores/channels.ts";
-import { type Announcement, type EventLog, isWhole, type Page } from "../stores/event-log.ts";
+import { announcementsIn, type EventLog, isWhole, type Page } from "../stores/event-log.ts";
 import type { EventPublisher } from "./changes.ts";
+import { soonest } from "./patience.ts";
 
 /** Milliseconds. */
 const ms = {
@@ -243,7 +244,7 @@ class Feed {
 		this.workspace = workspace;
 		this.#log = log;
 		this.#observe = observe;
-		const { confirmed, stop } = channels.listen(log.channelOf(workspace), (message) => this.#receive(JSON.parse(message)));
+		const { confirmed, stop } = channels.listen(log.channelOf(workspace), (message) => this.#receive(message));
 		this.#stop = stop;
 		this.started = this.#start(confirmed, head);
 	}
@@ -262,20 +263,18 @@ class Feed {
 	}
 
 	async #start(confirmed: Promise<void>, head: () => Promise<number>): Promise<void> {
-		const patience = new AbortController();
-		await Promise.race([confirmed, sleep(ms.confirmation, undefined, patience).catch(() => {})]);
-		patience.abort();
+		await soonest(confirmed, ms.confirmation);
 		this.last = await head();
 		for (const seq of this.#held.keys()) if (seq <= this.last) this.#held.delete(seq);
 		this.#passOnHeld();
 		this.#fillLater();
 	}
 
-	#receive(announcement: Announcement): void {
-		const { seq } = announcement;
-		this.#head = Math.max(this.#head, seq);
-		if (this.last !== null && seq <= this.last) return;
-		if (isWhole(announcement)) {
+	#receive(message: string): void {
+		for (const announcement of announcementsIn(message)) {
+			const { seq } = announcement;
+			this.#head = Math.max(this.#head, seq);
+			if (!isWhole(announcement) || (this.last !== null && seq <= this.last)) continue;
 			if (seq === (this.last ?? Number.NaN) + 1) this.#passOn(announcement);
 			else if (this.#held.size < HELD) this.#held.set(seq, announcement);
 		}

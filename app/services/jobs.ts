@@ -25,6 +25,7 @@ import type { Database } from "../stores/postgres.ts";
 import { demandBytes, demandLength } from "./demand.ts";
 import { CANCEL_CHANNEL, type JobMessage, JobTalk, say } from "./job-channel.ts";
 import { BEGUN, recordName } from "./once.ts";
+import { soonest } from "./patience.ts";
 import { gather } from "./turns.ts";
 
 /** Bytes of the arguments' JSON; characters of a key; jobs of a listing; how often a job is tried. */
@@ -290,15 +291,6 @@ function listen(hearing: (hear: (message: JobMessage) => void) => Listening, lis
 		},
 		stop: () => listening.stop(),
 	};
-}
-
-async function soonest(promise: Promise<void>, patienceMs: number, giveUp?: AbortSignal): Promise<void> {
-	const { promise: enough, resolve } = Promise.withResolvers<void>();
-	const timer = setTimeout(resolve, patienceMs);
-	giveUp?.addEventListener("abort", () => resolve(), { once: true });
-	if (giveUp?.aborted) resolve();
-	await Promise.race([promise, enough]);
-	clearTimeout(timer);
 }
 
 function deadline(patienceMs: number, signal: AbortSignal | undefined): AbortSignal {

@@ -19,16 +19,31 @@ const KEPT_MS = 86_400_000;
 /** Characters of an event's JSON that Redis carries; of a longer one only the number, and readers find it in PostgreSQL. */
 const LONGEST = 16_384;
 
+/** Characters after which the events of one transaction go on in another message. */
+const MESSAGE = 65_536;
+
 /**
  * A number that is there already, or lies before the last one, is refused: the stream stays in order and has nothing twice,
- * whoever adds to it. What was left out for being late is a hole, which readers see.
+ * whoever adds to it. What was left out for being late is a hole, which readers see. A message costs every worker that
+ * listens about the same, however much is in it: what is added together is told together.
  */
 const APPEND = `
-for i = 3, #ARGV, 2 do
-	local added = redis.pcall("xadd", KEYS[1], "maxlen", "~", ARGV[1], ARGV[i] .. "-0", "e", ARGV[i + 1])
-	if type(added) == "table" and added.err and not string.find(added.err, "equal or smaller", 1, true) then return added end
-	redis.call("publish", KEYS[1], ARGV[i + 1] ~= "" and ARGV[i + 1] or '{"seq":' .. ARGV[i] .. '}')
+local told, length = {}, 0
+local function tell()
+	if #told > 0 then redis.call("publish", KEYS[1], "[" .. table.concat(told, ",") .. "]") end
+	told, length = {}, 0
 end
+for i = 4, #ARGV, 2 do
+	local added = redis.pcall("xadd", KEYS[1], "maxlen", "~", ARGV[1], ARGV[i] .. "-0", "e", ARGV[i + 1])
+	if type(added) == "table" and added.err and not string.find(added.err, "equal or smaller", 1, true) then
+		tell()
+		return added
+	end
+	told[#told + 1] = ARGV[i + 1] ~= "" and ARGV[i + 1] or '{"seq":' .. ARGV[i] .. '}'
+	length = length + #ARGV[i + 1]
+	if length > tonumber(ARGV[3]) then tell() end
+end
+tell()
 redis.call("pexpire", KEYS[1], ARGV[2])
 return 1`;
 
@@ -44,13 +59,24 @@ return answer`;
 
 declare module "ioredis" {
 	interface RedisCommander<Context> {
-		afEventsAppend(key: string, kept: number, keptMs: number, ...seqsAndTexts: (string | number)[]): Result<number, Context>;
+		afEventsAppend(
+			key: string,
+			kept: number,
+			keptMs: number,
+			message: number,
+			...seqsAndTexts: (string | number)[]
+		): Result<number, Context>;
 		afEventsLook(keyCount: number, ...keysAndArguments: (string | number)[]): Result<number[], Context>;
 	}
 }
 
-/** What a message on a workspace's channel says: an event, or only that there is one of this number. */
-export type Announcement = SyncEvent | { readonly seq: number };
+/** What is said on a workspace's channel of an event: all of it, or only that there is one of this number. */
+type Announcement = SyncEvent | { readonly seq: number };
+
+/** What a message on a workspace's channel says. */
+export function announcementsIn(message: string): readonly Announcement[] {
+	return JSON.parse(message);
+}
 
 export function isWhole(announcement: Announcement): announcement is SyncEvent {
 	return "action" in announcement;
@@ -90,7 +116,7 @@ export class EventLog {
 			const text = JSON.stringify(event);
 			return [event.seq, text.length > LONGEST ? "" : text];
 		});
-		await this.#redis.afEventsAppend(PREFIX + workspace, KEPT, KEPT_MS, ...parts);
+		await this.#redis.afEventsAppend(PREFIX + workspace, KEPT, KEPT_MS, MESSAGE, ...parts);
 	}
 
 	/**
