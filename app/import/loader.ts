@@ -186,7 +186,7 @@ export class Loader {
 				data: { imported: rows },
 				timestamp: Date.parse(at),
 			};
-			await appendChanges(queryable, this.#workspace, [{ at, events: [event], activities: [] }], agentsSpawned);
+			await queryable.query(appendChanges(this.#workspace, [{ at, events: [event], activities: [] }], agentsSpawned));
 		});
 	}
 

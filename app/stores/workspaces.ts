@@ -1,5 +1,5 @@
 import type { Activity, SyncEvent } from "../model.ts";
-import type { Queryable } from "./postgres.ts";
+import type { Queryable, Statement } from "./postgres.ts";
 
 /** A workspace that this transaction alone may change until it ends. */
 export interface LockedWorkspace {
@@ -55,15 +55,10 @@ export interface Appended {
  *
  * @param agentsSpawned see {@link LockedWorkspace}
  */
-export async function appendChanges(
-	client: Queryable,
-	workspace: string,
-	changes: readonly Appended[],
-	agentsSpawned: number,
-): Promise<void> {
+export function appendChanges(workspace: string, changes: readonly Appended[], agentsSpawned: number): Statement {
 	const dated = <T>(of: (change: Appended) => readonly T[]) =>
 		JSON.stringify(changes.flatMap((change) => of(change).map((each) => ({ ...each, at: change.at }))));
-	await client.query({
+	return {
 		name: "workspace-append",
 		text: `with
 			moved as (
@@ -80,7 +75,7 @@ export async function appendChanges(
 			from jsonb_to_recordset($3::jsonb)
 				as each (seq bigint, "entityType" text, "entityId" text, action text, data jsonb, at timestamptz)`,
 		values: [workspace, changes.at(-1)?.at, dated(({ events }) => events), dated(({ activities }) => activities), agentsSpawned],
-	});
+	};
 }
 
 /** Events after a position, oldest first. A number left out means that the partition it was in has been dropped. */
