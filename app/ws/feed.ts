@@ -25,16 +25,16 @@ export class Feed {
 	/** Since when nobody holds it; null while somebody does. */
 	idleSince: number | null = null;
 	readonly ready: Promise<void>;
-	readonly #requestTick: (feed: Feed) => void;
+	readonly #onHeard: (feed: Feed) => void;
 	#pending: SyncEvent[] = [];
 	#head = 0;
 	#started = false;
 	#stop: (() => void) | undefined;
 	#closed = false;
 
-	constructor(workspace: string, events: EventService, requestTick: (feed: Feed) => void) {
+	constructor(workspace: string, events: EventService, onHeard: (feed: Feed) => void) {
 		this.workspace = workspace;
-		this.#requestTick = requestTick;
+		this.#onHeard = onHeard;
 		this.ready = this.#start(events);
 	}
 
@@ -90,7 +90,7 @@ export class Feed {
 		if (event.seq > this.#head + 1) this.#onGap(this.#head + 1, event.seq - 1);
 		this.#head = event.seq;
 		this.#pending.push(event);
-		if (this.#pending.length === 1) this.#requestTick(this);
+		this.#onHeard(this);
 	}
 
 	#onGap(from: number, to: number): void {
@@ -110,8 +110,10 @@ export class Feeds {
 	readonly #tickMs: number;
 	#timer: NodeJS.Timeout | undefined;
 	#ticking = false;
-	/** When the next tick may be, as `performance.now()`. */
-	#nextAt = 0;
+	/** All as `performance.now()`: when the next tick may be, and when the first and the last of what waits for it came. */
+	#mayTickAt = 0;
+	#firstAt = 0;
+	#lastAt = 0;
 
 	constructor(events: EventService, tickMs: number) {
 		this.#events = events;
@@ -126,7 +128,7 @@ export class Feeds {
 	async acquire(workspace: string): Promise<Feed> {
 		let feed = this.#feeds.get(workspace);
 		if (feed === undefined) {
-			feed = new Feed(workspace, this.#events, (due) => this.#schedule(due));
+			feed = new Feed(workspace, this.#events, (heard) => this.#heard(heard));
 			this.#feeds.set(workspace, feed);
 		}
 		feed.users += 1;
@@ -161,14 +163,24 @@ export class Feeds {
 		this.#feeds.clear();
 	}
 
-	/** At most one tick in its time; what comes after a pause waits for half of that: hardly anything comes alone. */
-	#schedule(feed: Feed): void {
+	#heard(feed: Feed): void {
+		this.#lastAt = performance.now();
+		if (this.#due.size === 0) this.#firstAt = this.#lastAt;
 		this.#due.add(feed);
 		if (!this.#ticking) this.#tickLater();
 	}
 
+	/** What comes hardly ever comes alone: a tick waits until nothing has come for half of its time, and no longer than two of them. */
+	get #tickAt(): number {
+		return Math.max(this.#mayTickAt, Math.min(this.#lastAt + this.#tickMs, this.#firstAt + 2 * this.#tickMs));
+	}
+
 	#tickLater(): void {
-		this.#timer ??= setTimeout(() => void this.#tick(), Math.max(this.#tickMs / 2, this.#nextAt - performance.now()));
+		this.#timer ??= setTimeout(() => {
+			this.#timer = undefined;
+			if (performance.now() + 1 < this.#tickAt) this.#tickLater();
+			else void this.#tick();
+		}, this.#tickAt - performance.now());
 	}
 
 	/**
@@ -176,7 +188,6 @@ export class Feeds {
 	 * has more to write at once: a write costs the same, whatever is in it, and requests have their turn between ticks.
 	 */
 	async #tick(): Promise<void> {
-		this.#timer = undefined;
 		this.#ticking = true;
 		const began = performance.now();
 		const due = [...this.#due];
@@ -184,7 +195,7 @@ export class Feeds {
 		for (const feed of due) await feed.flush();
 		const ended = performance.now();
 		const waiting = Math.max(0, ...[...this.#due].map((feed) => feed.waiting));
-		this.#nextAt = Math.max(began + this.#tickMs, ended + PAUSE * Math.min(1, waiting / MUCH) * (ended - began));
+		this.#mayTickAt = Math.max(began + this.#tickMs, ended + PAUSE * Math.min(1, waiting / MUCH) * (ended - began));
 		this.#ticking = false;
 		if (this.#due.size > 0) this.#tickLater();
 	}
