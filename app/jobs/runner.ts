@@ -160,7 +160,7 @@ export class JobRunner {
 		if (job !== undefined) await this.#run(job, delivered, null);
 	}
 
-	/** What only looks something up is given to the queue while its row is being committed. */
+	/** What only looks something up is given to the queue while its row is being committed, or before that has even begun. */
 	async #find(delivered: Delivered): Promise<Found | undefined> {
 		for (let wait = 1; ; wait *= 2) {
 			const found = await ask(this.#look, delivered);

@@ -109,21 +109,21 @@ export function jobService({ database, queue, redis, channels, looksUp, onProble
 	 * look for what the queue has lost.
 	 */
 	async function commit(principal: Principal, request: JobRequest, id: string, waiter: Waiter | null): Promise<Job> {
-		const job = newJob(principal, request, id, waiter?.name ?? null);
+		const asked = newJob(principal, request, id, waiter?.name ?? null);
 		await demandRoom(principal);
-		const first = { id, deliveries: 1, rank: rankOf(job.priority), losses: 0, looksUp: looksUp(request.tool, request.arguments) };
+		const first = { id, deliveries: 1, rank: rankOf(asked.priority), losses: 0, looksUp: looksUp(request.tool, request.arguments) };
 		// Whoever looks something up waits for its row, so that the two ways can be gone at once. Where others are being
 		// committed this one has to wait for them, and it would be too early.
 		const early = first.looksUp && inserting === 0 && request.idempotencyKey === undefined;
-		const asked = performance.now();
-		const committed = commitNow(principal, request, job);
+		const began = performance.now();
+		const committed = commitNow(principal, request, { ...asked, early });
 		// That it fails is told where it is waited for.
 		committed.catch(() => {});
 		await waiter?.heard;
 		if (early) void enqueue(first);
 		const done = await committed;
 		waiter?.begun?.(done);
-		if (done.id === id && !(early && performance.now() - asked < ms.early)) await enqueue(first);
+		if (done.id === id && !(early && performance.now() - began < ms.early)) await enqueue(first);
 		return done;
 	}
 
@@ -298,7 +298,7 @@ function deadline(patienceMs: number, signal: AbortSignal | undefined): AbortSig
 	return signal === undefined ? late : AbortSignal.any([late, signal]);
 }
 
-function newJob(principal: Principal, request: JobRequest, id: string, waiter: string | null): NewJob {
+function newJob(principal: Principal, request: JobRequest, id: string, waiter: string | null): Omit<NewJob, "early"> {
 	const text = JSON.stringify(request.arguments);
 	if (Buffer.byteLength(text) > limits.arguments)
 		throw new ServiceError("INVALID", `the arguments have more than ${limits.arguments} bytes`);

@@ -108,19 +108,23 @@ export interface NewJob {
 	readonly priority: TaskPriority;
 	readonly maxAttempts: number;
 	readonly waiter: string | null;
+	/** It goes to the queue while it is being inserted: {@link lookAtJobs} waits for it. */
+	readonly early: boolean;
 }
 
 /** Twice is once. @returns when they were created */
 export async function insertJobs(client: Queryable, jobs: readonly NewJob[]): Promise<number> {
 	const [row] = await client.query<{ at: number }>({
 		name: "jobs-insert",
-		text: `with added as (
+		text: `with held as (
+				select pg_advisory_xact_lock(uuid_hash_extended(id, 0)) from unnest($10::uuid[]) as id
+			), added as (
 				insert into jobs (id, workspace, principal, roles, tool, arguments, priority, max_attempts, waiter, queued_at, created_at)
 				select id, workspace, principal, string_to_array(roles, ','), tool, arguments::json, priority, max_attempts, waiter, now(), now()
 				from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::smallint[], $8::integer[], $9::text[])
 					as each (id, workspace, principal, roles, tool, arguments, priority, max_attempts, waiter)
 				on conflict (id) do nothing
-			) select now() as at`,
+			) select now() as at, (select count(*) from held) as held`,
 		values: [
 			jobs.map(({ id }) => id),
 			jobs.map(({ workspace }) => workspace),
@@ -131,6 +135,7 @@ export async function insertJobs(client: Queryable, jobs: readonly NewJob[]): Pr
 			jobs.map(({ priority }) => rankOf(priority)),
 			jobs.map(({ maxAttempts }) => maxAttempts),
 			jobs.map(({ waiter }) => waiter),
+			jobs.flatMap(({ id, early }) => (early ? [id] : [])),
 		],
 	});
 	return (row as { at: number }).at;
@@ -209,8 +214,8 @@ export async function retryJob(client: Queryable, workspace: string, principal: 
 }
 
 /**
- * Those that have not been delivered anew since. Nothing is written: where all that an attempt does is to look something up,
- * and it is done in no time, its beginning and its end can be one change. Until then others may begin it.
+ * Those that have not been delivered anew since, each once it is committed. Nothing is written: where all that an attempt does
+ * is to look something up, and it is done in no time, its beginning and its end can be one change. Until then others may begin it.
  */
 export async function lookAtJobs(
 	client: Queryable,
@@ -224,7 +229,7 @@ export async function lookAtJobs(
 					select count(*) from jobs as other
 					where other.workspace = jobs.workspace and other.principal = jobs.principal and other.state = 'active'
 				) as room
-			from jobs join unnest($1::uuid[], $2::integer[]) as each (wanted, number) on jobs.id = each.wanted and jobs.deliveries = each.number`,
+			from look_at_jobs($1, $2) as jobs`,
 		values: [delivered.map(({ id }) => id), delivered.map(({ deliveries }) => deliveries), atOnce],
 	});
 	return rows.map(({ now, room, ...row }) => ({ ...recordOf(row), attempts: row.attempts + 1, startedAt: row.startedAt ?? now, room }));
