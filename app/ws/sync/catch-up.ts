@@ -5,7 +5,6 @@ import { textFrame } from "../frame.ts";
 import type { SocketLimits, SocketObserver } from "../settings.ts";
 import { framesOf, type Prepared, prepare, SyncSocket } from "./group.ts";
 import type { Start } from "./hub.ts";
-import { keysOf } from "./messages.ts";
 
 export interface CatchUpContext {
 	readonly events: EventService;
@@ -149,11 +148,11 @@ class Attempt {
 
 	#send(events: readonly Prepared[]): void {
 		const socket = this.#socket;
-		const wanted = events.filter(({ event }) => socket.group?.wants(keysOf(event)));
+		const wanted = events.filter(({ keys }) => socket.group?.wants(keys));
 		const last = wanted.at(-1);
 		if (last === undefined) return;
 		socket.put(framesOf(wanted, socket.told));
-		socket.told = last.event.seq;
+		socket.told = last.seq;
 		if (this.#resumeAfter !== null) this.#context.observe.resumed(wanted.length);
 	}
 

@@ -2,7 +2,7 @@ import type { SyncEvent } from "../../model.ts";
 import { ClientSocket } from "../client-socket.ts";
 import { headerLength, writeTextHeader } from "../frame.ts";
 import type { Hub } from "./hub.ts";
-import { updateHead, updateTail } from "./messages.ts";
+import { keysOf, updateHead, updateTail } from "./messages.ts";
 
 /** A socket of /sync. */
 export class SyncSocket extends ClientSocket {
@@ -44,15 +44,17 @@ export interface Owed {
 	readonly from: number;
 }
 
-/** An event ready to be written, but for what differs from client to client. */
+/** An event ready to be written, but for what differs from client to client. The event itself is not kept with it. */
 export interface Prepared {
-	readonly event: SyncEvent;
+	readonly seq: number;
+	/** See {@link keysOf}. */
+	readonly keys: readonly [string, string] | null;
 	readonly head: Buffer;
 	readonly count: number;
 }
 
 export function prepare(event: SyncEvent, action: SyncEvent["action"] = event.action, count = 1): Prepared {
-	return { event, head: Buffer.from(updateHead(event, action)), count };
+	return { seq: event.seq, keys: keysOf(event), head: Buffer.from(updateHead(event, action)), count };
 }
 
 /** Sockets that get the same bytes: those of one workspace with the same subscriptions. */
@@ -86,12 +88,12 @@ export function framesOf(updates: readonly Prepared[], prev: number): Buffer {
 	const tails: string[] = [];
 	let size = 0;
 	let before = prev;
-	for (const { event, head, count } of updates) {
+	for (const { seq, head, count } of updates) {
 		const tail = updateTail(count, before);
 		tails.push(tail);
 		const payload = head.length + tail.length;
 		size += headerLength(payload) + payload;
-		before = event.seq;
+		before = seq;
 	}
 	const frames = Buffer.allocUnsafe(size);
 	let at = 0;

@@ -4,7 +4,6 @@ import type { Feed, FeedListener } from "../feed.ts";
 import { textFrame } from "../frame.ts";
 import type { SocketObserver } from "../settings.ts";
 import { framesOf, Group, type Prepared, prepare, type SyncSocket } from "./group.ts";
-import { keysOf } from "./messages.ts";
 import { Ring } from "./ring.ts";
 import type { States } from "./state.ts";
 
@@ -132,7 +131,7 @@ export class Hub implements FeedListener {
 	onTick(events: readonly SyncEvent[], updates: readonly Update[], from: number, to: number): Promise<void> | undefined {
 		this.#payFor(Number.POSITIVE_INFINITY);
 		const batch = updates.map(({ event, action, count }) => prepare(event, action, count));
-		this.#remember(events, batch);
+		this.#remember(events, updates, batch);
 		for (const group of this.#distribute(batch)) this.#owe(group, from);
 		this.#tell(to);
 		if (events.some(({ action }) => action === "reset")) {
@@ -152,8 +151,9 @@ export class Hub implements FeedListener {
 		this.feed?.listeners.delete(this);
 	}
 
-	#remember(events: readonly SyncEvent[], batch: readonly Prepared[]): void {
-		const alone = new Map(batch.filter(({ count }) => count === 1).map((prepared) => [prepared.event, prepared]));
+	#remember(events: readonly SyncEvent[], updates: readonly Update[], batch: readonly Prepared[]): void {
+		const alone = new Map<SyncEvent, Prepared>();
+		for (const [index, { event, count }] of updates.entries()) if (count === 1) alone.set(event, batch[index] as Prepared);
 		for (const event of events) this.#ring.push(alone.get(event) ?? prepare(event));
 	}
 
@@ -167,7 +167,7 @@ export class Hub implements FeedListener {
 		};
 		const everything = this.#groups.get("");
 		for (const update of batch) {
-			const keys = keysOf(update.event);
+			const { keys } = update;
 			if (keys === null) for (const group of this.#groups.values()) give(group, update);
 			else {
 				if (everything) give(everything, update);
@@ -186,7 +186,7 @@ export class Hub implements FeedListener {
 			socket.owed = owed;
 			this.#owing.push(socket);
 		}
-		group.sent = (batch.at(-1) as Prepared).event.seq;
+		group.sent = (batch.at(-1) as Prepared).seq;
 	}
 
 	/** @returns whether all is paid after that time */

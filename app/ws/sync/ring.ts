@@ -34,7 +34,7 @@ export class Ring {
 
 	#drop(): void {
 		const dropped = this.#events[this.#start] as Prepared;
-		this.#from = dropped.event.seq;
+		this.#from = dropped.seq;
 		this.#bytes -= dropped.head.length;
 		this.#start += 1;
 	}
