@@ -76,8 +76,9 @@ interface Asked {
  * once are the workspace locked and its sequence written. After the commit the events are published.
  */
 export function changer(database: Database, publisher: EventPublisher): Changer {
-	async function commit(workspace: string, asked: readonly Asked[]): Promise<void> {
-		const principals = [...new Set(asked.map(({ principal }) => principal.id))];
+	async function commit(workspace: string, first: readonly Asked[], late: () => readonly Asked[]): Promise<void> {
+		const asked = [...first];
+		const principals = new Set<string>();
 		let undone = false;
 		try {
 			const events = await database.write(principals, async (client) => {
@@ -86,9 +87,14 @@ export function changer(database: Database, publisher: EventPublisher): Changer 
 					const together = new Together(client, workspace, () => {
 						undone = true;
 					});
-					for (const step of stepsOf(asked)) {
-						await allOf(step.map((each) => each.make(together)));
-						together.insert();
+					// The lock may have been long in coming: what has been asked for meanwhile does not wait for another.
+					for (let next: readonly Asked[] = asked; next.length > 0; asked.push(...next)) {
+						for (const step of stepsOf(next)) {
+							for (const { principal } of step) principals.add(principal.id);
+							await allOf(step.map((each) => each.make(together)));
+							together.insert();
+						}
+						next = late();
 					}
 					together.append();
 					return together.events;
@@ -101,7 +107,7 @@ export function changer(database: Database, publisher: EventPublisher): Changer 
 			for (const each of asked) each.done();
 		} catch (error) {
 			// One that is refused, a conflict say, takes none of the others along: nothing is done yet, so each is made by itself.
-			if (undone && asked.length > 1) for (const each of asked) await commit(workspace, [each]);
+			if (undone && asked.length > 1) for (const each of asked) await commit(workspace, [each], () => []);
 			else for (const each of asked) each.failed(error);
 		}
 	}

@@ -34,16 +34,25 @@ export function turns(limits: { readonly running: number; readonly waiting: numb
  * Hands on what comes under each key: at once, or, while that is under way, all that has come meanwhile together.
  *
  * @param limits for each key: how many together, and how many wait at most
- * @param handle must not fail
+ * @param handle must not fail. `late` takes what has come since, as many as there may still be together: whoever takes it handles it
  * @returns takes one item; throws ServiceError UNAVAILABLE where too many wait already
  */
 export function gather<T>(
 	limits: { readonly together: number; readonly waiting: number },
-	handle: (key: string, items: readonly T[]) => Promise<void>,
+	handle: (key: string, items: readonly T[], late: () => readonly T[]) => Promise<void>,
 ): (key: string, item: T) => void {
 	const lines = new Map<string, T[]>();
 	async function work(key: string, line: T[]): Promise<void> {
-		while (line.length > 0) await handle(key, line.splice(0, limits.together));
+		while (line.length > 0) {
+			const items = line.splice(0, limits.together);
+			let room = limits.together - items.length;
+			const late = () => {
+				const taken = line.splice(0, room);
+				room -= taken.length;
+				return taken;
+			};
+			await handle(key, items, late);
+		}
 		lines.delete(key);
 	}
 	return function take(key, item) {

@@ -88,10 +88,10 @@ export interface Database {
 	/**
 	 * On the primary, in one transaction. After COMMIT the primary's position is kept for the principals, so that their reads
 	 * see it through any worker.
-	 * @param principals nobody where nobody will look for it at once
+	 * @param principals nobody where nobody will look for it at once; the work may still add to them
 	 * @param work runs again after a deadlock, so it must change nothing but the database
 	 */
-	write<T>(principals: readonly string[], work: (client: Transaction) => Promise<T>): Promise<T>;
+	write<T>(principals: Iterable<string>, work: (client: Transaction) => Promise<T>): Promise<T>;
 	/**
 	 * On a replica that has replayed what this principal wrote, else on the primary (counted). A dead or lagging replica
 	 * costs no error. Each statement sees the database at its own time.
@@ -185,10 +185,10 @@ class RoutingDatabase implements Database {
 		return { primary: this.#primary.figures, replicas: this.#replicas.map((replica) => replica.figures) };
 	}
 
-	async write<T>(principals: readonly string[], work: (client: Transaction) => Promise<T>): Promise<T> {
-		const keep = principals.length > 0 && this.#replicas.length > 0;
-		const { result, lsn } = await trying(attempts.write, "conflict", () => this.#transaction("begin", work, keep));
-		if (keep) await Promise.all(principals.map((principalId) => this.#keep(principalId, lsn)));
+	async write<T>(principals: Iterable<string>, work: (client: Transaction) => Promise<T>): Promise<T> {
+		const keepers = () => (this.#replicas.length > 0 ? [...principals] : []);
+		const { result, lsn } = await trying(attempts.write, "conflict", () => this.#transaction("begin", work, () => keepers().length > 0));
+		await Promise.all(keepers().map((principalId) => this.#keep(principalId, lsn)));
 		return result;
 	}
 
@@ -210,7 +210,7 @@ class RoutingDatabase implements Database {
 
 	async snapshot<T>(work: (client: Queryable) => Promise<T>): Promise<T> {
 		const begin = "begin isolation level repeatable read read only";
-		return (await trying(attempts.read, "down", () => this.#transaction(begin, work, false))).result;
+		return (await trying(attempts.read, "down", () => this.#transaction(begin, work, () => false))).result;
 	}
 
 	async close(): Promise<void> {
@@ -218,8 +218,15 @@ class RoutingDatabase implements Database {
 		await Promise.all([this.#primary.close(), ...this.#replicas.map((replica) => replica.close())]);
 	}
 
-	/** @returns what `work` returned, and a position behind the commit: {@link AFTER_EVERYTHING} where none was asked for or told */
-	async #transaction<T>(begin: string, work: (client: Transaction) => Promise<T>, position: boolean): Promise<{ result: T; lsn: bigint }> {
+	/**
+	 * @param position whether one is asked for, when the work is done
+	 * @returns what `work` returned, and a position behind the commit: {@link AFTER_EVERYTHING} where none was asked for or told
+	 */
+	async #transaction<T>(
+		begin: string,
+		work: (client: Transaction) => Promise<T>,
+		position: () => boolean,
+	): Promise<{ result: T; lsn: bigint }> {
 		for (let attempt = 1; ; attempt += 1) {
 			const client = await this.#acquirePrimary();
 			const begun = client.begin(begin).then(
@@ -230,7 +237,7 @@ class RoutingDatabase implements Database {
 				const result = await rollingBack(client, work);
 				const committed = client.control("commit");
 				// On its way before COMMIT is answered, yet a statement of its own that begins after it.
-				const told = position ? client.query<{ lsn: string }>(WRITTEN).catch(() => []) : [];
+				const told = position() ? client.query<{ lsn: string }>(WRITTEN).catch(() => []) : [];
 				if ((await committed) !== "COMMIT") throw client.unsent ?? new Error("the work went on after a statement that failed");
 				const [written] = await told;
 				return { result, lsn: written === undefined ? AFTER_EVERYTHING : parseLsn(written.lsn) };

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { missing } from "./daemons.ts";
 import { type Domain, principal, type Rig, refusal, servicesOn, startRig, type Worker } from "./stores-rig.ts";
@@ -101,6 +102,52 @@ describe.skipIf(missing)(`changes that are asked for at the same time${missing ?
 		expect(rows.map(({ entity_id }) => entity_id)).toEqual(events.map(({ entityId }) => entityId));
 		// Each change has a time of its own: its events all have that.
 		expect(new Set(rows.map(({ created_at }) => String(created_at))).size).toBe(made.length);
+	});
+
+	it("that are asked for while another waits for the workspace are committed with it", async () => {
+		const [one, other] = domains as [Domain, Domain];
+		const [eve, joe] = [principal("late", "eve"), principal("late", "joe")];
+		const create = (who: typeof eve) =>
+			one.tasks.create(who, { description: "late", priority: "medium", strategy: null, dependencies: [] });
+		const held = rig.postgres.primary.query(
+			"do $$ begin perform pg_advisory_xact_lock(hashtextextended('late', 0)); perform pg_sleep(0.5); end $$",
+			[],
+			rig.postgres.database,
+		);
+		await sleep(100);
+		const first = create(eve);
+		await sleep(100);
+		const late = Array.from({ length: 10 }, () => create(joe));
+		await Promise.all([held, first, ...late]);
+		const [{ together }] = (await rig.postgres.primary.query<{ together: number }>(
+			"select count(distinct xmin::text)::int as together from tasks where workspace = 'late'",
+			[],
+			rig.postgres.database,
+		)) as [{ together: number }];
+		expect(together).toBe(1);
+		// Of whoever came late, too, it is known how far a replica has to be.
+		expect(await other.tasks.list(joe)).toHaveLength(11);
+	});
+
+	it("that cannot be stored take no other along, though nobody waits for their statement", async () => {
+		const [domain] = domains as [Domain];
+		const who = principal("unstorable", "ada");
+		const told = domain.published.length;
+		const outcomes = await Promise.all(
+			Array.from({ length: 12 }, (_, index) => {
+				const priority = (index % 4 === 2 ? "none at all" : "low") as "low";
+				const task = { description: `task ${index}`, priority, strategy: null, dependencies: [] };
+				return domain.tasks.create(who, task).then(
+					({ description }) => description,
+					({ message }: Error) => message,
+				);
+			}),
+		);
+		expect(outcomes.filter((outcome) => outcome.includes('violates check constraint "tasks_priority_check"'))).toHaveLength(3);
+		const created = outcomes.filter((outcome) => outcome.startsWith("task"));
+		expect(created).toHaveLength(9);
+		expect((await domain.tasks.list(who)).map(({ description }) => description).sort()).toEqual(created.sort());
+		expect(domain.published.slice(told).map(({ seq }) => seq)).toEqual(Array.from({ length: 18 }, (_, index) => index + 1));
 	});
 
 	it("that begin a swarm anew take along what came before them, and nothing that comes after", async () => {

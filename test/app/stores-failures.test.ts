@@ -172,6 +172,11 @@ describe.skipIf(missing)("the database's connections", () => {
 				await client.query({ name: "test-wrong", text: "select nothing", values: [] }).catch(() => {});
 			});
 			await expect(swallowed).rejects.toThrow("the work went on after a statement that failed");
+			const sent = worker.database.write(["writer"], async (client) => {
+				await put(client, "taken back");
+				void client.send({ name: "test-wrong", text: "select nothing", values: [] });
+			});
+			await expect(sent).rejects.toThrow('column "nothing" does not exist');
 			expect(await rig.postgres.primary.query("select from swarms where workspace = 'taken back'", [], rig.postgres.database)).toEqual([]);
 		});
 
