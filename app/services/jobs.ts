@@ -188,7 +188,7 @@ export function jobService({ database, queue, redis, channels, looksUp, onProble
 		async run(principal, request, { ms: patience, signal, listener, begun }) {
 			const id = uuidv7();
 			let ears = listen((hear) => talk.waitFor(id, hear), listener);
-			const giveUp = deadline(patience, signal);
+			const { giveUp, clear } = deadline(patience, signal);
 			try {
 				const job = await commit(principal, request, id, { name: talk.name, heard: ears.ready(ms.hearing), begun });
 				const others = job.id !== id;
@@ -199,18 +199,20 @@ export function jobService({ database, queue, redis, channels, looksUp, onProble
 				return await follow(principal, job, ears, giveUp, others ? ms.firstLook : ms.look);
 			} finally {
 				ears.stop();
+				clear();
 			}
 		},
 
 		async wait(principal, id, { ms: patience, signal, listener }) {
-			const giveUp = deadline(patience, signal);
 			demandId(id);
+			const { giveUp, clear } = deadline(patience, signal);
 			const ears = listen((hear) => talk.follow(id, hear), listener);
 			try {
 				await ears.ready(ms.hearing);
 				return await follow(principal, jobOf(await find(principal, id)), ears, giveUp, ms.firstLook);
 			} finally {
 				ears.stop();
+				clear();
 			}
 		},
 
@@ -293,9 +295,18 @@ function listen(hearing: (hear: (message: JobMessage) => void) => Listening, lis
 	};
 }
 
-function deadline(patienceMs: number, signal: AbortSignal | undefined): AbortSignal {
-	const late = AbortSignal.timeout(patienceMs);
-	return signal === undefined ? late : AbortSignal.any([late, signal]);
+/** When to give up, which leaves nothing behind once it is cleared: most jobs are over long before. */
+function deadline(patienceMs: number, signal: AbortSignal | undefined): { readonly giveUp: AbortSignal; clear(): void } {
+	const given = new AbortController();
+	const end = () => given.abort();
+	const timer = setTimeout(end, patienceMs).unref();
+	signal?.addEventListener("abort", end, { once: true });
+	if (signal?.aborted) end();
+	const clear = () => {
+		clearTimeout(timer);
+		signal?.removeEventListener("abort", end);
+	};
+	return { giveUp: given.signal, clear };
 }
 
 function newJob(principal: Principal, request: JobRequest, id: string, waiter: string | null): Omit<NewJob, "early"> {
