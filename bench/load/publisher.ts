@@ -10,7 +10,7 @@ export interface Publisher {
 	close(): void;
 }
 
-/** After the mark, so that a message is some 300 bytes on the wire. */
+/** After the mark, so that a message is some 470 bytes on the wire. */
 const PADDING = "p".repeat(40);
 
 /** @param targets one after another: the load balancer alone, or every process */
