@@ -1,5 +1,5 @@
 import { AsyncLocalStorage } from "node:async_hooks";
-import { randomBytes } from "node:crypto";
+import { randomUUID } from "node:crypto";
 import type { Activity, EntityType, Principal, SyncEvent } from "../model.ts";
 import type { Database, Queryable, Statement, Transaction } from "../stores/postgres.ts";
 import { type Appended, appendChanges, lockWorkspace } from "../stores/workspaces.ts";
@@ -191,7 +191,8 @@ class Together {
 		const activities: Activity[] = [];
 		const before = this.#changes.length;
 		this.#changes.push({ at, events, activities });
-		const newId = (prefix: string) => `${prefix}-${timestamp}-${randomBytes(12).toString("hex")}`;
+		// Of a UUID, because Node has the chance for many of those at hand.
+		const newId = (prefix: string) => `${prefix}-${timestamp}-${randomUUID().replaceAll("-", "").slice(-24)}`;
 		const happened: Change["happened"] = (entityType, entityId, action, data) => {
 			state.seq += 1;
 			const event = { seq: state.seq, entityType, entityId, action, data, timestamp };
