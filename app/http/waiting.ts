@@ -23,9 +23,18 @@ export class WaitingRoom {
 	/** @param stopping aborted when the worker begins to go away */
 	constructor(identity: Pick<IdentityService, "onRevoked">, stopping: AbortSignal) {
 		this.#stopping = stopping;
-		this.#stopListening = identity.onRevoked((revoked) => {
+		const stopListening = identity.onRevoked((revoked) => {
 			for (const { credentialId, cut } of this.#inside) if (credentialId === revoked) cut.abort();
 		});
+		const cutAll = () => {
+			for (const { cut } of this.#inside) cut.abort();
+		};
+		// Once for all: a signal that lives as long as the worker would keep something of each that depends on it.
+		stopping.addEventListener("abort", cutAll, { once: true });
+		this.#stopListening = () => {
+			stopListening();
+			stopping.removeEventListener("abort", cutAll);
+		};
 	}
 
 	/** @throws ServiceError RATE_LIMITED */
@@ -36,10 +45,11 @@ export class WaitingRoom {
 		const cut = new AbortController();
 		const one = { credentialId, cut };
 		this.#inside.add(one);
+		if (this.#stopping.aborted) cut.abort();
 		const life = expiresAt === null ? null : Math.min(LONGEST_TIMER_MS, expiresAt - Date.now());
 		const expiry = life === null ? undefined : setTimeout(() => cut.abort(), life).unref();
 		return {
-			over: AbortSignal.any([cut.signal, this.#stopping]),
+			over: cut.signal,
 			leave: () => {
 				clearTimeout(expiry);
 				if (this.#inside.delete(one)) this.#tally.remove(owner);
