@@ -23,7 +23,7 @@ describe.skipIf(missing)(`tools about work and the server${missing ? `: ${missin
 	const run = (tool: string, args?: Readonly<Record<string, unknown>>): Promise<Answer> => tools.run(ada, tool, args);
 	const services = () => tools.rig.edge.services;
 
-	/** As if a job worker had done them: how each ended, after waiting and working for so long. */
+	/** As if a job worker had done them by now: how each ended, after waiting and working for so long. */
 	const work = (rows: readonly { tool: string; state: string; waitMs: number; ms: number; error?: string; hoursAgo?: number }[]) =>
 		tools.rig.edge.database.write([], (client) =>
 			client.query({
@@ -32,7 +32,7 @@ describe.skipIf(missing)(`tools about work and the server${missing ? `: ${missin
 						ended_at, error_code, error)
 					select (substr(uuid_at(at)::text, 1, 24) || lpad(to_hex(row_number() over ()), 12, '0'))::uuid, $1, $2, '{}', tool, '{}', 2, state, 3, at, at,
 						at + "waitMs" * interval '1 ms', at + ("waitMs" + ms) * interval '1 ms', case when error is null then null else 'TOOL_FAILED' end, error
-					from (select *, clock_timestamp() - coalesce("hoursAgo", 0) * interval '1 hour' as at
+					from (select *, clock_timestamp() - coalesce("hoursAgo", 0) * interval '1 hour' - ("waitMs" + ms) * interval '1 ms' as at
 						from jsonb_to_recordset($3::jsonb) as r (tool text, state text, "waitMs" int, ms int, error text, "hoursAgo" float)) as each`,
 				values: [ada.workspace, ada.id, JSON.stringify(rows)],
 			}),
