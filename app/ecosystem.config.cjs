@@ -17,8 +17,9 @@ module.exports = {
 			instances: pod.workerPorts.length,
 			increment_var: "PORT",
 			env: { PORT: pod.workerPorts[0], NODE_ENV: "production" },
-			// A heap that leaves no room to what is not heap: memory is given back before PM2 has to step in.
-			node_args: [`--max-old-space-size=${pod.workerMemoryMib}`],
+			// A heap that leaves no room to what is not heap: memory is given back before PM2 has to step in. What is young may have
+			// three times 4 MiB, not 16: a worker takes no longer for it, and eight of them a third of a gigabyte less.
+			node_args: [`--max-old-space-size=${pod.workerMemoryMib}`, "--max-semi-space-size=4"],
 			max_memory_restart: `${pod.workerMemoryMib}M`,
 			wait_ready: true,
 			listen_timeout: 30_000,
