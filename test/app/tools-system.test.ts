@@ -121,8 +121,7 @@ describe.skipIf(missing)(`tools about work and the server${missing ? `: ${missin
 		await work([{ tool: "t", state: "failed", waitMs: 1, ms: 1, error: "no" }]);
 		const { points } = await run("trend_analysis", { metric, period: "1h" });
 		expect(points).toHaveLength(12);
-		// The five minutes of the last point may have begun since.
-		expect(Math.max(points.at(-1).value, points.at(-2).value)).toBeGreaterThan(0);
+		expect(points.at(-1).value).toBeGreaterThan(0);
 	});
 
 	it("counts calls and what is stored", async () => {
