@@ -25,11 +25,8 @@ export function patienceOf(request: FastifyRequest, reply: FastifyReply): number
 
 /** Aborted when the client has gone, or may not wait any more: it gets the answer that there is by then. */
 export function patienceEnds(reply: FastifyReply, over: AbortSignal): AbortSignal {
-	const ended = new AbortController();
-	const end = () => ended.abort();
+	const gone = new AbortController();
 	// An error is made for whoever listens: not where the answer has been given.
-	reply.raw.once("close", () => reply.raw.writableFinished || end());
-	over.addEventListener("abort", end, { once: true });
-	if (over.aborted) end();
-	return ended.signal;
+	reply.raw.once("close", () => reply.raw.writableFinished || gone.abort());
+	return AbortSignal.any([gone.signal, over]);
 }

@@ -205,9 +205,9 @@ class Together {
 			happened("activity", activity.id, "created", activity);
 		};
 		const add: Change["add"] = (insert, row) => {
-			const rows = this.#rows.get(insert as Insert<never>);
-			if (rows === undefined) this.#rows.set(insert as Insert<never>, [row]);
-			else rows.push(row);
+			const rows = this.#rows.get(insert as Insert<never>) ?? [];
+			rows.push(row);
+			this.#rows.set(insert as Insert<never>, rows);
 		};
 		const countAgents = (spawned: number) => {
 			this.#agentsSpawned = spawned;

@@ -238,7 +238,7 @@ class RoutingDatabase implements Database {
 				const committed = client.control("commit");
 				// On its way before COMMIT is answered, yet a statement of its own that begins after it.
 				const told = position() ? client.query<{ lsn: string }>(WRITTEN).catch(() => []) : [];
-				if ((await committed) !== "COMMIT") throw client.unsent ?? new Error("the work went on after a statement that failed");
+				if ((await committed) !== "COMMIT") throw client.sendError ?? new Error("the work went on after a statement that failed");
 				const [written] = await told;
 				return { result, lsn: written === undefined ? AFTER_EVERYTHING : parseLsn(written.lsn) };
 			} catch (error) {

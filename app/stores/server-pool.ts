@@ -105,7 +105,7 @@ export class Connection implements Transaction {
 	readonly #onRelease: () => void;
 	#broken = false;
 	#corked = false;
-	#unsent: unknown = null;
+	#sendError: unknown = null;
 
 	constructor(kind: ServerKind, client: PoolClient, observe: DatabaseObserver, onRelease: () => void) {
 		this.#kind = kind;
@@ -135,15 +135,15 @@ export class Connection implements Transaction {
 	}
 
 	/** The error of the first statement that was {@link send | sent} and failed; null where there is none. */
-	get unsent(): unknown {
-		return this.#unsent;
+	get sendError(): unknown {
+		return this.#sendError;
 	}
 
 	send(statement: Statement): Promise<void> {
 		const sent = this.query(statement).then(
 			() => {},
 			(error: unknown) => {
-				this.#unsent ??= error;
+				this.#sendError ??= error;
 				throw error;
 			},
 		);

@@ -63,6 +63,7 @@ export interface NewTask extends Pick<Task, "id" | "description" | "priority" | 
 	readonly at: string;
 }
 
+/** @returns the statement; what it inserts is {@link taskOf} */
 export function insertTasks(workspace: string, tasks: readonly NewTask[]): Statement {
 	return {
 		name: "tasks-insert",

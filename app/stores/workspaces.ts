@@ -54,6 +54,7 @@ export interface Appended {
  * Appends to the sequence of events, which the lock keeps in the order of the commits, and to the activities.
  *
  * @param agentsSpawned see {@link LockedWorkspace}
+ * @returns the statement
  */
 export function appendChanges(workspace: string, changes: readonly Appended[], agentsSpawned: number): Statement {
 	const dated = <T>(of: (change: Appended) => readonly T[]) =>

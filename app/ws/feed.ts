@@ -170,7 +170,7 @@ export class Feeds {
 		if (!this.#ticking) this.#tickLater();
 	}
 
-	/** What comes hardly ever comes alone: a tick waits until nothing has come for half of its time, and no longer than two of them. */
+	/** What comes hardly ever comes alone: a tick waits until nothing has come for as long as a tick, and for two of them at most. */
 	get #tickAt(): number {
 		return Math.max(this.#mayTickAt, Math.min(this.#lastAt + this.#tickMs, this.#firstAt + 2 * this.#tickMs));
 	}
@@ -178,6 +178,7 @@ export class Feeds {
 	#tickLater(): void {
 		this.#timer ??= setTimeout(() => {
 			this.#timer = undefined;
+			// More has come since it was set. Timers count whole milliseconds.
 			if (performance.now() + 1 < this.#tickAt) this.#tickLater();
 			else void this.#tick();
 		}, this.#tickAt - performance.now());

@@ -131,7 +131,7 @@ export class Hub implements FeedListener {
 	onTick(events: readonly SyncEvent[], updates: readonly Update[], from: number, to: number): Promise<void> | undefined {
 		this.#payFor(Number.POSITIVE_INFINITY);
 		const batch = updates.map(({ event, action, count }) => prepare(event, action, count));
-		this.#remember(events, updates, batch);
+		this.#remember(events, batch);
 		for (const group of this.#distribute(batch)) this.#owe(group, from);
 		this.#tell(to);
 		if (events.some(({ action }) => action === "reset")) {
@@ -151,10 +151,9 @@ export class Hub implements FeedListener {
 		this.feed?.listeners.delete(this);
 	}
 
-	#remember(events: readonly SyncEvent[], updates: readonly Update[], batch: readonly Prepared[]): void {
-		const alone = new Map<SyncEvent, Prepared>();
-		for (const [index, { event, count }] of updates.entries()) if (count === 1) alone.set(event, batch[index] as Prepared);
-		for (const event of events) this.#ring.push(alone.get(event) ?? prepare(event));
+	#remember(events: readonly SyncEvent[], batch: readonly Prepared[]): void {
+		const alone = new Map(batch.filter(({ count }) => count === 1).map((prepared) => [prepared.seq, prepared]));
+		for (const event of events) this.#ring.push(alone.get(event.seq) ?? prepare(event));
 	}
 
 	/** Gives each group its updates. */
