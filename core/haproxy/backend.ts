@@ -97,6 +97,8 @@ function introduction({ kind }: HaproxyClient): string[] {
 		"http-request set-header X-Request-Id %[unique-id]",
 		"http-response del-header Server",
 		"http-response del-header X-Powered-By",
+		// For how long a worker keeps a connection of ours is not for how long we keep a client's.
+		"http-response del-header Keep-Alive",
 	];
 }
 

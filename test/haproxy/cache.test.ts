@@ -48,6 +48,10 @@ describe.skipIf(missing)("a request for something public", () => {
 		expect(total() - before).toBe(1);
 		const cached = await get(daemon.url("/openapi.json?a"));
 		expect(cached.cookie, "a shared answer names no worker").toBeNull();
+		expect(
+			[first, cached].map(({ headers }) => "x-request-id" in headers),
+			"nobody was asked for it",
+		).toEqual([true, false]);
 		await sleep(2_000);
 		expect(await reached("/openapi.json?a")).toBe(1);
 	});

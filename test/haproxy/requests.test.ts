@@ -80,6 +80,12 @@ describe.skipIf(missing)("a request through HAProxy", () => {
 			expect(Object.keys(headers).sort()).toEqual(["host", "x-forwarded-for", "x-forwarded-proto", "x-request-id"]);
 		});
 
+		it("and is not told for how long the worker would keep a connection", async () => {
+			const direct = await fetch(`http://${(workers[0] as Worker).host}:${(workers[0] as Worker).port}/who`);
+			expect(direct.headers.get("keep-alive")).toBe("timeout=60");
+			expect((await get(behindProxy.url("/who"))).headers).not.toHaveProperty("keep-alive");
+		});
+
 		it("and carries one request id to the worker, back to the client and into the log", async () => {
 			const answer = await get(behindProxy.url("/who?token=abc"), { headers: { "X-Request-Id": "mine" } });
 			const id = seen(answer).headers["x-request-id"] as string;
@@ -88,6 +94,17 @@ describe.skipIf(missing)("a request through HAProxy", () => {
 			await behindProxy.until(() => behindProxy.log.includes(id), "the log line");
 			const line = behindProxy.log.split("\n").find((text) => text.includes(id)) as string;
 			expect(JSON.parse(line)).toMatchObject({ path: "/who", status: 200, backend: "http", method: "GET" });
+		});
+
+		it("is a line of JSON in the log whatever its path has in it", async () => {
+			const [host, port] = ["127.0.0.1", behindProxy.settings.binds[0]?.port as number];
+			const socket = connect(port, host);
+			const path = '/a"b\\c,"status":1';
+			socket.write(`GET ${path} HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`);
+			await once(socket.resume(), "end");
+			const lines = () => behindProxy.log.split("\n").filter((text) => text.includes("c,"));
+			await behindProxy.until(() => lines().length > 0, "the log line");
+			expect(JSON.parse(lines()[0] as string)).toMatchObject({ path, status: 200 });
 		});
 	});
 
