@@ -16,6 +16,8 @@ export interface HttpOrder {
 	readonly sources: number;
 	/** Requests a second; null for a closed loop. */
 	readonly rate: number | null;
+	/** Whether the generator stays on the last processor, while everything else goes where the kernel puts it. */
+	readonly pinned: boolean;
 	/** Whether a closed loop times its answers too. */
 	readonly timed: boolean;
 	readonly warmMs: number;

@@ -3,7 +3,9 @@
  * no more than to count them. Closed loop: every connection sends as soon as it has its answer. Open loop: requests have
  * times at which they are to be sent, whatever becomes of those before, and their latency counts from those times.
  */
+import { spawnSync } from "node:child_process";
 import { connect, type Socket } from "node:net";
+import os from "node:os";
 import { answerParent, tellParent as tell } from "../kit/child.ts";
 import { latencyOf } from "../kit/stats.ts";
 import { AnswerReader } from "./answers.ts";
@@ -179,6 +181,7 @@ async function run(order: HttpOrder): Promise<HttpOutcome> {
 		dispatch();
 	}
 
+	pin(order.pinned);
 	const lines = Array.from({ length: order.connections }, (_, index) => new Line(order, index, done));
 	await Promise.all(lines.map((line) => line.open()));
 	const started = performance.now();
@@ -216,6 +219,12 @@ async function run(order: HttpOrder): Promise<HttpOutcome> {
 		latency: latencies.length === 0 ? null : latencyOf(latencies),
 		slow,
 	};
+}
+
+/** Node has nothing for it. Where there is no `taskset` either, the generator goes where the kernel puts it. */
+function pin(pinned: boolean): void {
+	const last = os.cpus().length - 1;
+	spawnSync("taskset", ["--all-tasks", "--cpu-list", "--pid", pinned ? String(last) : `0-${last}`, String(process.pid)]);
 }
 
 function isGood(status: number): boolean {

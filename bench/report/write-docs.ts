@@ -36,7 +36,7 @@ function sectionOf({ mode, machine, workloads }: Report): string {
 		"as many workers as the machine has processors, like the nodes of the stacks; where it is about nodes, it says so. Each ratio is",
 		"the median of pairs measured in turns (one first, then the other first), with the least and the most beside it. CPU is user and",
 		"system time of the processes, as the kernel counts it. A pair during which others had more than 10 % of the processors is",
-		"measured again.",
+		"measured again. Where it is asked how many requests there can be, their generator stays on one processor.",
 		"",
 		`${processors}; ${memoryGib} GiB; ${kernel}; Node ${node}, HAProxy ${haproxy}, Redis ${redis}, PostgreSQL ${postgres}.`,
 		"",

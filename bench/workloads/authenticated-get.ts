@@ -6,7 +6,7 @@ import { getRequest, type Measured } from "../load/http-client.ts";
 import { peerFile, peerPorts } from "../peers.ts";
 import { firstWorkerPort, type Subject } from "../subject.ts";
 import {
-	closedLoop,
+	atCapacity,
 	cpuOf,
 	perSecond,
 	post,
@@ -40,7 +40,7 @@ export const authenticatedGet: Workload = {
 		const generator = await context.generator();
 		const roles = await subject.roles();
 		const measure = (target: Target, of: Readonly<Record<string, readonly number[]>>) => () =>
-			generator.run(closedLoop(context, target), of);
+			generator.run(atCapacity(context, target), of);
 		const ours = measure(subjectTarget(subject, LIST, token), roles);
 
 		context.say("against HAProxy before node:http");

@@ -3,7 +3,7 @@ import { type Workload, workerPerProcessor } from "../context.ts";
 import { inPairs, ratioOf } from "../kit/pairs.ts";
 import type { Findings } from "../kit/result.ts";
 import { peerFile, peerPorts } from "../peers.ts";
-import { closedLoop, cpuOf, perSecond, rawTarget, startRaw, strayAnswers, warmUp } from "./http-parts.ts";
+import { atCapacity, cpuOf, perSecond, rawTarget, startRaw, strayAnswers, warmUp } from "./http-parts.ts";
 
 export const control: Workload = {
 	name: "control",
@@ -20,8 +20,8 @@ export const control: Workload = {
 		const pairs = await inPairs(
 			"control",
 			context.mode.pairs,
-			() => generator.run(closedLoop(context, rawTarget(peerPorts.raw)), { app: [one.pid] }),
-			() => generator.run(closedLoop(context, rawTarget(port)), { app: [other.pid] }),
+			() => generator.run(atCapacity(context, rawTarget(peerPorts.raw)), { app: [one.pid] }),
+			() => generator.run(atCapacity(context, rawTarget(port)), { app: [other.pid] }),
 		);
 		const app = cpuOf("app");
 		return {

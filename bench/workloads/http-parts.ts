@@ -24,11 +24,20 @@ export function closedLoop({ mode }: Context, target: Target): HttpOrder {
 		connections: CONNECTIONS,
 		sources: SOURCES,
 		rate: null,
+		pinned: false,
 		timed: false,
 		slowMs: null,
 		warmMs: mode.warmMs,
 		ms: mode.runMs,
 	};
+}
+
+/**
+ * The same to find out how much there can be: who asks and who answers have more to do than there are processors, and a generator
+ * that moves from one to the other pushes what it measures to and fro. In an open loop there is room, and it goes where that is.
+ */
+export function atCapacity(context: Context, target: Target): HttpOrder {
+	return { ...closedLoop(context, target), pinned: true };
 }
 
 /** Asks each for a while before anything counts: code that has run often runs otherwise. */

@@ -7,7 +7,7 @@ import { spreadOf } from "../kit/stats.ts";
 import { getRequest, type Measured } from "../load/http-client.ts";
 import { peerPorts } from "../peers.ts";
 import type { Subject } from "../subject.ts";
-import { closedLoop, cpuOf, perSecond, post, rawTarget, startRaw, strayAnswers, type Target, warmUp } from "./http-parts.ts";
+import { atCapacity, cpuOf, perSecond, post, rawTarget, startRaw, strayAnswers, type Target, warmUp } from "./http-parts.ts";
 
 const KEYS = 1_000;
 const SKEW = 1;
@@ -55,11 +55,11 @@ export const publicGet: Workload = {
 			context.mode.pairs,
 			async (): Promise<Shares> => {
 				const before = await subject.cacheCounts();
-				const run = await generator.run(closedLoop(context, target), roles);
+				const run = await generator.run(atCapacity(context, target), roles);
 				const after = await subject.cacheCounts();
 				return { ...run, hitRatio: (after.hits - before.hits) / Math.max(1, after.lookups - before.lookups) };
 			},
-			() => generator.run(closedLoop(context, rawTarget(peerPorts.raw)), { app: [raw.pid] }),
+			() => generator.run(atCapacity(context, rawTarget(peerPorts.raw)), { app: [raw.pid] }),
 		).finally(() => writes.stop());
 		const hits = spreadOf(pairs.kept.map(({ subject: { hitRatio } }) => 100 * hitRatio));
 		const cpu = cpuOf("app", "haproxy", "redis", "postgres");
