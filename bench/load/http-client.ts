@@ -34,7 +34,10 @@ export interface HttpOutcome {
 	/** Answered well between the beginning and the end, whenever that was due. */
 	readonly goodInTime: number;
 	readonly statuses: Readonly<Record<string, number>>;
+	/** Sent, and not answered. */
 	readonly unanswered: number;
+	/** Due, and not sent even long after the end, as every connection waited for its answer. */
+	readonly unsent: number;
 	/** Share of an open loop's requests that the generator itself sent too late; the latest of them, milliseconds. */
 	readonly lateShare: number;
 	readonly latestMs: number;

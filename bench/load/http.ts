@@ -24,6 +24,9 @@ const REOPEN_MS = 50;
 /** So many slow answers are noted. */
 const MOST_SLOW = 20_000;
 
+/** For all that is read: an answer is looked at and forgotten. A buffer for each connection would push all others out of the processor's cache. */
+const READ = Buffer.allocUnsafe(65_536);
+
 class Line {
 	readonly #order: HttpOrder;
 	readonly #index: number;
@@ -43,11 +46,7 @@ class Line {
 
 	async open(): Promise<void> {
 		const { host, port, sources } = this.#order;
-		// One buffer for all that it reads: an answer is looked at and forgotten.
-		const onread = {
-			buffer: Buffer.allocUnsafe(65_536),
-			callback: (bytes: number, buffer: Uint8Array) => this.#read(bytes, buffer as Buffer),
-		};
+		const onread = { buffer: READ, callback: (bytes: number) => this.#read(bytes) };
 		const socket = connect({ host, port, localAddress: `127.0.0.${1 + (this.#index % sources)}`, noDelay: true, onread });
 		await new Promise<void>((resolve, reject) => {
 			socket.once("connect", resolve);
@@ -76,8 +75,8 @@ class Line {
 		socket?.destroy();
 	}
 
-	#read(bytes: number, buffer: Buffer): boolean {
-		const status = this.#reader.read(buffer, bytes);
+	#read(bytes: number): boolean {
+		const status = this.#reader.read(READ, bytes);
 		if (status !== 0 && this.busy) {
 			this.busy = false;
 			this.#done(this, status);
@@ -119,14 +118,14 @@ async function run(order: HttpOrder): Promise<HttpOutcome> {
 	let goodInTime = 0;
 	let latest = 0;
 	let on = true;
-	let nextAt = 0;
+	/** When the first request that has not been sent is due: those after it wait for a connection too, or for their time. */
+	let dueAt = 0;
+	/** When there was a free connection again after there had been none. */
+	let freeSince = 0;
 	let end = Number.POSITIVE_INFINITY;
 	let counting = false;
 	let since = 0;
 	const free: Line[] = [];
-	/** Times of requests for which there was no free connection. */
-	const waiting: number[] = [];
-	let waitingFrom = 0;
 	const next = () => requests[pick()] as Buffer;
 
 	/** In turns, so that none is idle for so long that it is closed. */
@@ -139,19 +138,21 @@ async function run(order: HttpOrder): Promise<HttpOutcome> {
 		return undefined;
 	}
 
-	function dispatch(): void {
-		const now = performance.now();
-		while (nextAt <= now && nextAt < end) {
+	function dispatch(now: number): void {
+		while (dueAt <= now && dueAt < end) {
 			const line = takeFree();
-			if (counting && nextAt >= since) {
+			if (line === undefined) {
+				freeSince = Number.POSITIVE_INFINITY;
+				return;
+			}
+			if (counting && dueAt >= since) {
 				sent += 1;
-				const by = now - nextAt;
-				if (line !== undefined && by > LATE_MS) late += 1;
+				const by = now - Math.max(dueAt, freeSince);
+				if (by > LATE_MS) late += 1;
 				if (by > latest) latest = by;
 			}
-			if (line === undefined) waiting.push(nextAt);
-			else line.send(next(), nextAt);
-			nextAt += period;
+			line.send(next(), dueAt);
+			dueAt += period;
 		}
 	}
 
@@ -172,25 +173,21 @@ async function run(order: HttpOrder): Promise<HttpOutcome> {
 			}
 			return;
 		}
-		const due = waiting[waitingFrom];
-		if (due === undefined) free.push(line);
-		else {
-			waitingFrom += 1;
-			line.send(next(), due);
-		}
-		dispatch();
+		free.push(line);
+		freeSince = Math.min(freeSince, now);
+		dispatch(now);
 	}
 
 	pin(order.pinned);
 	const lines = Array.from({ length: order.connections }, (_, index) => new Line(order, index, done));
 	await Promise.all(lines.map((line) => line.open()));
 	const started = performance.now();
-	nextAt = started;
+	dueAt = started;
 	let timer: NodeJS.Timeout | undefined;
 	if (rate === null) for (const line of lines) line.send(next(), started);
 	else {
 		free.push(...lines);
-		timer = setInterval(dispatch, 1);
+		timer = setInterval(() => dispatch(performance.now()), 1);
 	}
 	await sleep(order.warmMs);
 	since = performance.now();
@@ -214,6 +211,7 @@ async function run(order: HttpOrder): Promise<HttpOutcome> {
 		goodInTime,
 		statuses: Object.fromEntries([...statuses].map(([status, count]) => [named(status), count])),
 		unanswered: rate === null ? lines.filter(({ busy }) => busy).length : Math.max(0, sent - answered),
+		unsent: rate === null ? 0 : Math.max(0, Math.floor((end - Math.max(dueAt, since)) / period)),
 		lateShare: sent === 0 || rate === null ? 0 : late / sent,
 		latestMs: latest,
 		latency: latencies.length === 0 ? null : latencyOf(latencies),

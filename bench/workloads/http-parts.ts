@@ -98,16 +98,17 @@ export const cpuOf =
 	(run: Measured) =>
 		roles.reduce((sum, role) => sum + (run.cpuUs[role] ?? 0), 0);
 
-/** Everything that was answered otherwise than it should be, added up. */
+/** Everything that was answered otherwise than it should be, or not at all, added up. */
 export function strayAnswers(name: string, runs: readonly Measured[]): string[] {
 	const counts = new Map<string, number>();
 	let all = 0;
-	for (const { statuses, unanswered, answered } of runs) {
-		all += answered;
+	for (const { statuses, unanswered, unsent, answered } of runs) {
+		all += answered + unanswered + unsent;
 		for (const [status, count] of Object.entries(statuses)) {
-			if (!/^(2\d\d|304)$/.test(status)) counts.set(status, (counts.get(status) ?? 0) + count);
+			if (!/^(2\d\d|304)$/.test(status)) counts.set(`were answered with ${status}`, (counts.get(status) ?? 0) + count);
 		}
-		if (unanswered > 0) counts.set("no answer", (counts.get("no answer") ?? 0) + unanswered);
+		if (unanswered > 0) counts.set("were not answered", (counts.get("were not answered") ?? 0) + unanswered);
+		if (unsent > 0) counts.set("found every connection busy", (counts.get("found every connection busy") ?? 0) + unsent);
 	}
-	return [...counts].map(([status, count]) => `${name}: ${count} of ${all} answers were ${status}`);
+	return [...counts].map(([what, count]) => `${name}: ${count} of ${all} requests ${what}`);
 }

@@ -133,6 +133,6 @@ async function underLoad(context: Context, mostMs: number, strike: () => Promise
 	return { seconds: Math.max(0, ...ends.map((end) => end - BEFORE_MS)) / 1_000, mended, run };
 }
 
-function badOf({ answered, good, unanswered }: Measured): number {
-	return answered - good + unanswered;
+function badOf({ answered, good, unanswered, unsent }: Measured): number {
+	return answered - good + unanswered + unsent;
 }
