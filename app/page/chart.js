@@ -72,6 +72,14 @@ export function topOf(most) {
 	return top;
 }
 
+/**
+ * What stands at the middle of the axis and at its upper edge: seconds from one on, as there is room for six characters.
+ * @param {number} top milliseconds
+ */
+export function labelsOf(top) {
+	return top < 1_000 ? [String(top / 2), `${top} ms`] : [String(top / 2_000), `${top / 1_000} s`];
+}
+
 /** Draws any number of series into an SVG, as wide as there is room. */
 export class Chart {
 	#top = 0;
@@ -126,11 +134,11 @@ export class Chart {
 		const { left, right, bottom } = margin;
 		this.#svg.setAttribute("viewBox", `${-left} ${-margin.top} ${width + left + right} ${HEIGHT + margin.top + bottom}`);
 		this.#grid.replaceChildren();
-		for (const share of [0, 0.5, 1]) {
-			const y = HEIGHT * (1 - share);
+		for (const [index, text] of ["0", ...labelsOf(top)].entries()) {
+			const y = HEIGHT * (1 - index / 2);
 			const line = this.#grid.appendChild(document.createElementNS(SVG, "line"));
 			for (const [name, value] of Object.entries({ x1: 0, x2: width, y1: y, y2: y })) line.setAttribute(name, String(value));
-			this.#label(-8, y + 4, share === 1 ? `${top} ms` : String(top * share), "end");
+			this.#label(-8, y + 4, text, "end");
 		}
 		this.#label(0, HEIGHT + 18, `${SPAN_SECONDS} s ago`, "start");
 		this.#label(width / 2, HEIGHT + 18, `${SPAN_SECONDS / 2} s`, "middle");

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { pathOf, Series, topOf } from "./chart.js";
+import { labelsOf, pathOf, Series, topOf } from "./chart.js";
 
 describe("round trips", () => {
 	it("are summed up by what was measured, and what did not come back is counted apart", () => {
@@ -32,5 +32,14 @@ describe("round trips", () => {
 		[300, 500],
 	])("of %d ms at most are drawn below %d ms", (most, top) => {
 		expect(topOf(most)).toBe(top);
+	});
+
+	it.each([
+		[5, ["2.5", "5 ms"]],
+		[500, ["250", "500 ms"]],
+		[1_000, ["0.5", "1 s"]],
+		[50_000, ["25", "50 s"]],
+	])("up to %d ms are labelled %j", (top, labels) => {
+		expect(labelsOf(top)).toEqual(labels);
 	});
 });
