@@ -87,7 +87,6 @@ function configuration(ports: readonly number[]): string {
 			timeoutMs: 1_000,
 			rise: 1,
 			fall: 2,
-			slowStartMs: 0,
 		},
 		timeouts: {
 			connectMs: 1_000,

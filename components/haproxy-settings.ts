@@ -93,7 +93,6 @@ export function haproxySettings(balancing: HaproxyBalancing): HaproxySettings {
 			timeoutMs: ms(balancing.checkSeconds),
 			rise: 2,
 			fall: 2,
-			slowStartMs: 10_000,
 		},
 		timeouts: {
 			connectMs: 1_000,

@@ -15,7 +15,7 @@ const SETTINGS: HaproxySettings = {
 	cache: { paths: ["/openapi.json", "/public/", "/"], totalMib: 16, maxObjectBytes: 1_000, maxPerWorker: 9 },
 	http: { maxPerWorker: 10, maxQueuePerWorker: 20 },
 	tunnels: { maxPerWorker: 3_000 },
-	check: { path: "/ready", intervalMs: 1, fastIntervalMs: 2, downIntervalMs: 3, timeoutMs: 4, rise: 5, fall: 6, slowStartMs: 7 },
+	check: { path: "/ready", intervalMs: 1, fastIntervalMs: 2, downIntervalMs: 3, timeoutMs: 4, rise: 5, fall: 6 },
 	timeouts: {
 		connectMs: 11,
 		clientMs: 12,
@@ -126,11 +126,11 @@ describe("renderHaproxy", () => {
 			expect.arrayContaining([
 				"timeout server 14ms",
 				"timeout tunnel 15ms",
-				"default-server check inter 1ms fastinter 2ms downinter 3ms rise 5 fall 6 slowstart 7ms maxconn 3000",
+				"default-server check inter 1ms fastinter 2ms downinter 3ms rise 5 fall 6 maxconn 3000",
 			]),
 		);
 		expect(sectionOf(configuration, "backend http").join("\n")).toContain("maxconn 10 maxqueue 20");
-		expect(sectionOf(configuration, "backend shared").join("\n")).toContain("slowstart 7ms maxconn 9");
+		expect(sectionOf(configuration, "backend shared").join("\n")).toContain("maxconn 9");
 		expect(sectionOf(configuration, "frontend traffic")).toEqual(
 			expect.arrayContaining([
 				"acl public_path path /openapi.json",

@@ -129,6 +129,9 @@ function engineSession({ engine, sticky }: HaproxySettings): string[] {
 }
 
 /**
+ * A worker that comes up gets its full share at once: `slowstart` would also leave it one place in its first second, and whoever
+ * has to wait for that worker is not looked at again until a connection of it ends, as those of tunnels hardly ever do.
+ *
  * Nothing is done to the connections of a worker that is marked down: while it drains, its checks fail but its
  * sockets live on, and those of a dead one end by `timeout tunnel`, or by the client's own missing ping.
  */
@@ -138,16 +141,16 @@ function checkedServers({ check, workers }: HaproxySettings, limits: string): st
 		`http-check send meth GET uri ${word(check.path)} ver HTTP/1.1 hdr Host health hdr Connection close`,
 		"http-check expect status 200",
 		`timeout check ${check.timeoutMs}ms`,
-		`default-server check inter ${check.intervalMs}ms fastinter ${check.fastIntervalMs}ms downinter ${check.downIntervalMs}ms rise ${check.rise} fall ${check.fall} slowstart ${check.slowStartMs}ms ${limits}`,
+		`default-server check inter ${check.intervalMs}ms fastinter ${check.fastIntervalMs}ms downinter ${check.downIntervalMs}ms rise ${check.rise} fall ${check.fall} ${limits}`,
 		...serverLines(workers, () => ""),
 	];
 }
 
 /** The same workers in another backend. Their checks in {@link httpBackend} count here as well, where each can be named. */
 function servers(settings: HaproxySettings, limits: string): string[] {
-	const { check, workers } = settings;
+	const { workers } = settings;
 	if (workers.kind === "dns") return checkedServers(settings, limits);
-	return [`default-server slowstart ${check.slowStartMs}ms ${limits}`, ...serverLines(workers, (name) => ` track http/${name}`)];
+	return [`default-server ${limits}`, ...serverLines(workers, (name) => ` track http/${name}`)];
 }
 
 function serverLines(workers: HaproxyWorkers, options: (name: string) => string): string[] {

@@ -82,8 +82,6 @@ export interface HaproxySettings {
 		readonly rise: number;
 		/** Bad checks that take it out. */
 		readonly fall: number;
-		/** Milliseconds over which a worker that came back gets its full share. */
-		readonly slowStartMs: number;
 	};
 	readonly timeouts: {
 		readonly connectMs: number;

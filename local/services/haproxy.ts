@@ -112,7 +112,6 @@ function haproxySettings(plan: HaproxyPlan): HaproxySettings {
 			timeoutMs: 1_000,
 			rise: 1,
 			fall: 2,
-			slowStartMs: 1_000,
 		},
 		timeouts: {
 			connectMs: 1_000,

@@ -129,7 +129,6 @@ async function startBalancer(port: number, mcpPort: number, pods: readonly Pod[]
 			timeoutMs: 2_000,
 			rise: 2,
 			fall: 2,
-			slowStartMs: 10_000,
 		},
 		timeouts: { ...timeouts, clientMs: 90_000, serverMs: 60_000, pollMs: 90_000, tunnelMs: 90_000, keepAliveMs: 90_000, queueMs: 5_000 },
 	};

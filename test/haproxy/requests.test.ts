@@ -177,6 +177,20 @@ describe.skipIf(missing)("a request through HAProxy", () => {
 		});
 	});
 
+	it("is answered by a worker that has just come up, beside the tunnels that are open there", async () => {
+		const back = workers[1] as Worker;
+		for (const ready of [false, true]) {
+			back.ready = ready;
+			await behindProxy.until(async () => (await behindProxy.up("tunnels")) === (ready ? 2 : 1), "the worker to go and to come");
+		}
+		const headers = { Cookie: cookieOf(back) };
+		const { socket, headers: accepted } = await upgrade(behindProxy.url("/sync"), headers);
+		expect(accepted["x-worker"]).toBe(back.name);
+		const answers = await Promise.all([1, 2, 3].map(() => get(behindProxy.url("/socket.io/?EIO=4"), { headers })));
+		expect(answers.map((answer) => [answer.status, seen(answer).worker])).toEqual(Array(3).fill([200, back.name]));
+		socket.destroy();
+	});
+
 	it("is as fast beside 500 idle WebSockets as without them", async () => {
 		const median = async () => {
 			const times: number[] = [];

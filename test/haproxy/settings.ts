@@ -26,7 +26,6 @@ export async function settingsFor(workers: HaproxyWorkers, changes: Partial<Hapr
 			timeoutMs: 1_000,
 			rise: 1,
 			fall: 2,
-			slowStartMs: 0,
 		},
 		timeouts: {
 			connectMs: 1_000,
