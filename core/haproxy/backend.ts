@@ -56,7 +56,8 @@ export function sharedBackend(settings: HaproxySettings): string[] {
 export function tunnelBackend(settings: HaproxySettings): string {
 	const { tunnels, timeouts } = settings;
 	return section("backend tunnels", [
-		"balance leastconn",
+		// Of two, the one with fewer connections. The one with the fewest of all may be dead and not known to be: every try would meet it.
+		"balance random(2)",
 		`timeout server ${timeouts.pollMs}ms`,
 		`timeout tunnel ${timeouts.tunnelMs}ms`,
 		...introduction(settings.client),
