@@ -191,6 +191,18 @@ describe.skipIf(missing)("a request through HAProxy", () => {
 		socket.destroy();
 	});
 
+	it("that opens a tunnel finds a living worker though half of them have just died, which have the fewest", async () => {
+		const four = await Promise.all(Array.from({ length: 4 }, () => Worker.listen("127.0.0.1", 0)));
+		const settings = await settingsFor(addressesOf(four));
+		const unnoticed = { ...settings.check, intervalMs: 60_000, fastIntervalMs: 60_000, downIntervalMs: 60_000 };
+		const daemon = await Daemon.start({ ...settings, check: unnoticed }, 4);
+		await Promise.all(four.slice(2).map((worker) => worker.close()));
+		const opened = await Promise.allSettled(Array.from({ length: 20 }, () => upgrade(daemon.url("/sync"))));
+		// Each of the ten tries may meet a dead one by chance: a tunnel in a hundred meets no other.
+		expect(opened.filter(({ status }) => status === "fulfilled").length).toBeGreaterThan(15);
+		await Promise.all([daemon.stop(), ...four.slice(0, 2).map((worker) => worker.close())]);
+	});
+
 	it("is as fast beside 500 idle WebSockets as without them", async () => {
 		const median = async () => {
 			const times: number[] = [];
