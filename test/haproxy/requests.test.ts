@@ -198,9 +198,9 @@ describe.skipIf(missing)("a request through HAProxy", () => {
 		const daemon = await Daemon.start({ ...settings, check: unnoticed }, 4);
 		await Promise.all(four.slice(2).map((worker) => worker.close()));
 		const opened = await Promise.allSettled(Array.from({ length: 20 }, () => upgrade(daemon.url("/sync"))));
+		await Promise.all([daemon.stop(), ...four.slice(0, 2).map((worker) => worker.close())]);
 		// Each of the ten tries may meet a dead one by chance: a tunnel in a hundred meets no other.
 		expect(opened.filter(({ status }) => status === "fulfilled").length).toBeGreaterThan(15);
-		await Promise.all([daemon.stop(), ...four.slice(0, 2).map((worker) => worker.close())]);
 	});
 
 	it("is as fast beside 500 idle WebSockets as without them", async () => {
