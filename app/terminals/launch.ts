@@ -28,9 +28,16 @@ const NICENESS = 10;
 
 /**
  * Its arguments are a program and the program's arguments. Where the kernel groups processes by session, the niceness of a
- * process counts within its session alone, and the session has one of its own (sched(7), "The autogroup feature").
+ * process counts within its session alone, and the session has one of its own (sched(7), "The autogroup feature"). Who is
+ * not CAP_SYS_ADMIN sets it once in 100 ms, all of the machine together (proc_sched_autogroup_set_nice() of the kernel): of
+ * terminals that are opened at the same moment one has it at once, and the others try again beside their shells, for a minute
+ * at most. Everything is begun in the session; nothing of it is the shell user's.
  */
-const POLITE = `{ echo ${NICENESS} > /proc/self/autogroup; } 2> /dev/null; exec "$@"`;
+const POLITE = `group=/proc/self/autogroup
+if [ -e $group ] && ! echo ${NICENESS} > $group; then
+	for try in $(seq 300); do sleep 0.2; echo ${NICENESS} > $group && break; done > /dev/null < /dev/null &
+fi 2> /dev/null
+exec "$@"`;
 
 /** Its arguments are a folder, a program, and the program's arguments. A folder that is not there ends it with 1. */
 const IN_FOLDER = 'cd -- "$1" || exit 1; shift; exec "$@"';
