@@ -22,29 +22,22 @@ const LONGEST = 16_384;
 /** Characters after which the events of one transaction go on in another message. */
 const MESSAGE = 65_536;
 
+/** Entries of a stream that are read at once. */
+const ENTRIES = 64;
+
 /**
- * A number that is there already, or lies before the last one, is refused: the stream stays in order and has nothing twice,
- * whoever adds to it. What was left out for being late is a hole, which readers see. A message costs every worker that
- * listens about the same, however much is in it: what is added together is told together.
+ * An entry of the stream is a message on the channel: events that were added together, under the number of the last one. Both
+ * cost about the same, however much is in it. One whose number is there already, or lies before the last one, is refused: the
+ * stream stays in order. What was left out for being late is a hole, and what was mended meanwhile may be there twice: readers
+ * go by the numbers.
  */
 const APPEND = `
-local told, length = {}, 0
-local function tell()
-	if #told > 0 then redis.call("publish", KEYS[1], "[" .. table.concat(told, ",") .. "]") end
-	told, length = {}, 0
+for i = 2, #ARGV, 3 do
+	local added = redis.pcall("xadd", KEYS[1], "minid", "~", ARGV[i], ARGV[i + 1], "e", ARGV[i + 2])
+	if type(added) == "table" and added.err and not string.find(added.err, "equal or smaller", 1, true) then return added end
+	redis.call("publish", KEYS[1], ARGV[i + 2])
 end
-for i = 4, #ARGV, 2 do
-	local added = redis.pcall("xadd", KEYS[1], "maxlen", "~", ARGV[1], ARGV[i] .. "-0", "e", ARGV[i + 1])
-	if type(added) == "table" and added.err and not string.find(added.err, "equal or smaller", 1, true) then
-		tell()
-		return added
-	end
-	told[#told + 1] = ARGV[i + 1] ~= "" and ARGV[i + 1] or '{"seq":' .. ARGV[i] .. '}'
-	length = length + #ARGV[i + 1]
-	if length > tonumber(ARGV[3]) then tell() end
-end
-tell()
-redis.call("pexpire", KEYS[1], ARGV[2])
+redis.call("pexpire", KEYS[1], ARGV[1])
 return 1`;
 
 /** For each workspace the number of its last event in the stream, and whether the caller is the one to look after it. */
@@ -59,13 +52,7 @@ return answer`;
 
 declare module "ioredis" {
 	interface RedisCommander<Context> {
-		afEventsAppend(
-			key: string,
-			kept: number,
-			keptMs: number,
-			message: number,
-			...seqsAndTexts: (string | number)[]
-		): Result<number, Context>;
+		afEventsAppend(key: string, keptMs: number, ...oldestsIdsAndTexts: string[]): Result<number, Context>;
 		afEventsLook(keyCount: number, ...keysAndArguments: (string | number)[]): Result<number[], Context>;
 	}
 }
@@ -110,13 +97,10 @@ export class EventLog {
 		return PREFIX + workspace;
 	}
 
-	/** Adds committed events to the stream and announces them. May be done again, and by several. */
+	/** Adds committed events, which follow on each other, to the stream and announces them. May be done again, and by several. */
 	async append(workspace: string, events: readonly SyncEvent[]): Promise<void> {
-		const parts = events.flatMap((event) => {
-			const text = JSON.stringify(event);
-			return [event.seq, text.length > LONGEST ? "" : text];
-		});
-		await this.#redis.afEventsAppend(PREFIX + workspace, KEPT, KEPT_MS, MESSAGE, ...parts);
+		const parts = messagesOf(events).flatMap(({ last, text }) => [`${Math.max(0, last - KEPT)}-0`, `${last}-0`, text]);
+		await this.#redis.afEventsAppend(PREFIX + workspace, KEPT_MS, ...parts);
 	}
 
 	/**
@@ -167,14 +151,40 @@ export class EventLog {
 	}
 
 	async #streamed(workspace: string, position: number, limit: number): Promise<SyncEvent[]> {
-		const entries = await this.#redis.xrange(PREFIX + workspace, `${position + 1}-0`, "+", "COUNT", limit);
 		const events: SyncEvent[] = [];
-		for (const [id, [, text]] of entries) {
-			if (text === undefined || text === "" || Number.parseInt(id, 10) !== position + events.length + 1) break;
-			events.push(JSON.parse(text));
+		for (;;) {
+			const reached = position + events.length;
+			const entries = await this.#redis.xrange(PREFIX + workspace, `${reached + 1}-0`, "+", "COUNT", ENTRIES);
+			for (const [, [, text]] of entries) {
+				for (const announcement of announcementsIn(text as string)) {
+					const next = position + events.length + 1;
+					if (announcement.seq < next) continue;
+					if (announcement.seq > next || !isWhole(announcement)) return events;
+					events.push(announcement);
+					if (events.length === limit) return events;
+				}
+			}
+			if (entries.length < ENTRIES || position + events.length === reached) return events;
 		}
-		return events;
 	}
+}
+
+/** The texts of {@link announcementsIn}, each with the number of its last event. */
+function messagesOf(events: readonly SyncEvent[]): { readonly last: number; readonly text: string }[] {
+	const messages: { last: number; text: string }[] = [];
+	let told: string[] = [];
+	let length = 0;
+	for (const [index, event] of events.entries()) {
+		const whole = JSON.stringify(event);
+		const text = whole.length > LONGEST ? JSON.stringify({ seq: event.seq } satisfies Announcement) : whole;
+		told.push(text);
+		length += text.length;
+		if (length <= MESSAGE && index < events.length - 1) continue;
+		messages.push({ last: event.seq, text: `[${told.join()}]` });
+		told = [];
+		length = 0;
+	}
+	return messages;
 }
 
 /** What of these events follows a position without a hole. */
