@@ -1,4 +1,4 @@
-import { AsyncLocalStorage } from "node:async_hooks";
+import { AsyncResource } from "node:async_hooks";
 import { randomUUID } from "node:crypto";
 import type { Activity, EntityType, Principal, SyncEvent } from "../model.ts";
 import type { Database, Queryable, Statement, Transaction } from "../stores/postgres.ts";
@@ -117,13 +117,13 @@ export function changer(database: Database, publisher: EventPublisher): Changer 
 		new Promise((resolve, reject) => {
 			const { workspace } = principal;
 			// Whoever's transaction it is in, its statements belong to the trace it was asked in.
-			const inContext = AsyncLocalStorage.snapshot();
+			const context = new AsyncResource("change");
 			let result: Awaited<ReturnType<typeof make>>;
 			inTurn(workspace, {
 				principal,
 				reads,
 				make: (together) =>
-					inContext(async () => {
+					context.runInAsyncScope(async () => {
 						const [change, loaded] = await Promise.all([together.open(), load(together.client)]);
 						result = await make(loaded, change);
 					}),
