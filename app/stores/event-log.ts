@@ -22,7 +22,7 @@ const LONGEST = 16_384;
 /** Characters after which the events of one transaction go on in another message. */
 const MESSAGE = 65_536;
 
-/** Entries of a stream that are read at once. */
+/** Entries of a stream that are read at once, at most. */
 const ENTRIES = 64;
 
 /**
@@ -154,7 +154,9 @@ export class EventLog {
 		const events: SyncEvent[] = [];
 		for (;;) {
 			const reached = position + events.length;
-			const entries = await this.#redis.xrange(PREFIX + workspace, `${reached + 1}-0`, "+", "COUNT", ENTRIES);
+			// None is without an event, so that no more than are wanted are read.
+			const count = Math.min(ENTRIES, limit - events.length);
+			const entries = await this.#redis.xrange(PREFIX + workspace, `${reached + 1}-0`, "+", "COUNT", count);
 			for (const [, [, text]] of entries) {
 				for (const announcement of announcementsIn(text as string)) {
 					const next = position + events.length + 1;
@@ -164,7 +166,7 @@ export class EventLog {
 					if (events.length === limit) return events;
 				}
 			}
-			if (entries.length < ENTRIES || position + events.length === reached) return events;
+			if (entries.length < count || position + events.length === reached) return events;
 		}
 	}
 }
