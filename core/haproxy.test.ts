@@ -130,7 +130,9 @@ describe("renderHaproxy", () => {
 			]),
 		);
 		expect(sectionOf(configuration, "backend http").join("\n")).toContain("maxconn 10 maxqueue 20");
-		expect(sectionOf(configuration, "backend shared").join("\n")).toContain("maxconn 9");
+		expect(sectionOf(configuration, "backend shared")).toContain(
+			"default-server check inter 1ms fastinter 2ms downinter 3ms rise 5 fall 6 maxconn 9",
+		);
 		expect(sectionOf(configuration, "frontend traffic")).toEqual(
 			expect.arrayContaining([
 				"acl public_path path /openapi.json",
