@@ -31,7 +31,7 @@ const NICENESS = 10;
  * process counts within its session alone, and the session has one of its own (sched(7), "The autogroup feature"). Who is
  * not CAP_SYS_ADMIN sets it once in 100 ms, all of the machine together (proc_sched_autogroup_set_nice() of the kernel): of
  * terminals that are opened at the same moment one has it at once, and the others try again beside their shells, for a minute
- * at most. Everything is begun in the session; nothing of it is the shell user's.
+ * at most, as the user of the host and not of the shell.
  */
 const POLITE = `group=/proc/self/autogroup
 if [ -e $group ] && ! echo ${NICENESS} > $group; then
