@@ -170,9 +170,18 @@ export class Feeds {
 		if (!this.#ticking) this.#tickLater();
 	}
 
-	/** What comes hardly ever comes alone: a tick waits until nothing has come for as long as a tick, and for two of them at most. */
+	/**
+	 * Where much comes, more will: a tick waits until nothing has come for as long as a tick, and for two of them at most. What one
+	 * change brings waits half as long.
+	 */
 	get #tickAt(): number {
-		return Math.max(this.#mayTickAt, Math.min(this.#lastAt + this.#tickMs, this.#firstAt + 2 * this.#tickMs));
+		const quietMs = this.#waiting > FEW ? this.#tickMs : this.#tickMs / 2;
+		return Math.max(this.#mayTickAt, Math.min(this.#lastAt + quietMs, this.#firstAt + 2 * this.#tickMs));
+	}
+
+	/** Events of the workspace that has most of them. */
+	get #waiting(): number {
+		return Math.max(0, ...[...this.#due].map((feed) => feed.waiting));
 	}
 
 	#tickLater(): void {
@@ -195,8 +204,7 @@ export class Feeds {
 		this.#due.clear();
 		for (const feed of due) await feed.flush();
 		const ended = performance.now();
-		const waiting = Math.max(0, ...[...this.#due].map((feed) => feed.waiting));
-		this.#mayTickAt = Math.max(began + this.#tickMs, ended + PAUSE * Math.min(1, waiting / MUCH) * (ended - began));
+		this.#mayTickAt = Math.max(began + this.#tickMs, ended + PAUSE * Math.min(1, this.#waiting / MUCH) * (ended - began));
 		this.#ticking = false;
 		if (this.#due.size > 0) this.#tickLater();
 	}
@@ -205,5 +213,8 @@ export class Feeds {
 /** So many times as long as a tick took, at most: where so many events of one workspace have come meanwhile. */
 const PAUSE = 4;
 const MUCH = 32;
+
+/** Events of one workspace that one change brings, at most, but for those of a whole swarm. */
+const FEW = 8;
 
 const LINGER_MS = 10_000;
