@@ -6,7 +6,7 @@ import { from as copyFrom } from "pg-copy-streams";
 import type { SyncEvent } from "../model.ts";
 import type { Queryable, ServerAddress } from "../stores/postgres.ts";
 import type { Credentials } from "../stores/secrets.ts";
-import { appendChanges, lockWorkspace } from "../stores/workspaces.ts";
+import { appendChanges, lockWorkspace, textOf } from "../stores/workspaces.ts";
 import { type Merge, merges } from "./merge.ts";
 import type { Table } from "./rows.ts";
 import { Tally } from "./tally.ts";
@@ -186,7 +186,7 @@ export class Loader {
 				data: { imported: rows },
 				timestamp: Date.parse(at),
 			};
-			await queryable.query(appendChanges(this.#workspace, [{ at, events: [event], activities: [] }], agentsSpawned));
+			await queryable.query(appendChanges(this.#workspace, [{ at, events: [textOf(event)] }], agentsSpawned));
 		});
 	}
 

@@ -2,13 +2,13 @@ import { AsyncResource } from "node:async_hooks";
 import { randomUUID } from "node:crypto";
 import type { Activity, EntityType, Principal, SyncEvent } from "../model.ts";
 import type { Database, Queryable, Statement, Transaction } from "../stores/postgres.ts";
-import { type Appended, appendChanges, lockWorkspace } from "../stores/workspaces.ts";
+import { type Appended, appendChanges, type EventText, lockWorkspace, textOf } from "../stores/workspaces.ts";
 import { gather } from "./turns.ts";
 
 /** Told of what is committed. */
 export interface EventPublisher {
 	/** Sends events on to every worker, and does not wait. What is lost on the way is found in the outbox. */
-	publish(workspace: string, events: readonly SyncEvent[]): void;
+	publish(workspace: string, events: readonly EventText[]): void;
 }
 
 /** A change to a workspace while it is being made: nobody else changes the workspace meanwhile. */
@@ -159,7 +159,7 @@ class Together {
 	readonly #locked: Promise<{ seq: number; agentsSpawned: number; at: string }>;
 	#agentsSpawned = 0;
 	readonly #changes: Appended[] = [];
-	readonly #events: SyncEvent[] = [];
+	readonly #events: EventText[] = [];
 	/** How many changes are written. */
 	#written = 0;
 	readonly #rows = new Map<Insert<never>, unknown[]>();
@@ -177,7 +177,7 @@ class Together {
 	}
 
 	/** In their sequence. */
-	get events(): readonly SyncEvent[] {
+	get events(): readonly EventText[] {
 		return this.#events;
 	}
 
@@ -187,21 +187,19 @@ class Together {
 		if (this.#changes.length > 0) state.at = microsecondAfter(state.at);
 		const { at } = state;
 		const timestamp = Date.parse(at);
-		const events: SyncEvent[] = [];
-		const activities: Activity[] = [];
+		const events: EventText[] = [];
 		const before = this.#changes.length;
-		this.#changes.push({ at, events, activities });
+		this.#changes.push({ at, events });
 		// Of a UUID, because Node has the chance for many of those at hand.
 		const newId = (prefix: string) => `${prefix}-${timestamp}-${randomUUID().replaceAll("-", "").slice(-24)}`;
 		const happened: Change["happened"] = (entityType, entityId, action, data) => {
 			state.seq += 1;
-			const event = { seq: state.seq, entityType, entityId, action, data, timestamp };
+			const event = textOf({ seq: state.seq, entityType, entityId, action, data, timestamp });
 			events.push(event);
 			this.#events.push(event);
 		};
 		const noted: Change["noted"] = (type, message, metadata) => {
-			const activity = { id: newId("activity"), type, message, metadata, timestamp };
-			activities.push(activity);
+			const activity: Activity = { id: newId("activity"), type, message, metadata, timestamp };
 			happened("activity", activity.id, "created", activity);
 		};
 		const add: Change["add"] = (insert, row) => {

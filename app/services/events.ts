@@ -3,6 +3,7 @@ import type { SyncEvent } from "../model.ts";
 import type { EventService } from "../ports.ts";
 import type { Channels } from "../stores/channels.ts";
 import { announcementsIn, type EventLog, isWhole, type Page } from "../stores/event-log.ts";
+import { type EventText, textOf } from "../stores/workspaces.ts";
 import type { EventPublisher } from "./changes.ts";
 import { soonest } from "./patience.ts";
 
@@ -76,7 +77,7 @@ class Events implements RunningEventService {
 		this.#lookLater();
 	}
 
-	publish(workspace: string, events: readonly SyncEvent[]): void {
+	publish(workspace: string, events: readonly EventText[]): void {
 		this.#log.append(workspace, events).catch((error) => this.#observe.problem("events were not announced", error));
 	}
 
@@ -199,7 +200,7 @@ class Events implements RunningEventService {
 				const events = await this.#log.committed(workspace, position, PAGE);
 				const last = events.at(-1);
 				if (last === undefined) return;
-				await this.#log.append(workspace, events);
+				await this.#log.append(workspace, events.map(textOf));
 				this.#observe.eventsMended(events.length);
 				position = last.seq;
 			}

@@ -2,7 +2,7 @@ import type { Redis, Result } from "ioredis";
 import { redisKeys } from "../contract.ts";
 import type { SyncEvent } from "../model.ts";
 import type { Database, Queryable } from "./postgres.ts";
-import { eventsAfter } from "./workspaces.ts";
+import { type EventText, eventsAfter } from "./workspaces.ts";
 
 /** `af:events:<workspace>` is both the stream of a workspace's last events and the channel of its new ones. */
 const PREFIX = `${redisKeys.all}events:`;
@@ -98,7 +98,7 @@ export class EventLog {
 	}
 
 	/** Adds committed events, which follow on each other, to the stream and announces them. May be done again, and by several. */
-	async append(workspace: string, events: readonly SyncEvent[]): Promise<void> {
+	async append(workspace: string, events: readonly EventText[]): Promise<void> {
 		const parts = messagesOf(events).flatMap(({ last, text }) => [`${Math.max(0, last - KEPT)}-0`, `${last}-0`, text]);
 		await this.#redis.afEventsAppend(PREFIX + workspace, KEPT_MS, ...parts);
 	}
@@ -172,17 +172,16 @@ export class EventLog {
 }
 
 /** The texts of {@link announcementsIn}, each with the number of its last event. */
-function messagesOf(events: readonly SyncEvent[]): { readonly last: number; readonly text: string }[] {
+function messagesOf(events: readonly EventText[]): { readonly last: number; readonly text: string }[] {
 	const messages: { last: number; text: string }[] = [];
 	let told: string[] = [];
 	let length = 0;
-	for (const [index, event] of events.entries()) {
-		const whole = JSON.stringify(event);
-		const text = whole.length > LONGEST ? JSON.stringify({ seq: event.seq } satisfies Announcement) : whole;
+	for (const [index, { seq, text: whole }] of events.entries()) {
+		const text = whole.length > LONGEST ? JSON.stringify({ seq } satisfies Announcement) : whole;
 		told.push(text);
 		length += text.length;
 		if (length <= MESSAGE && index < events.length - 1) continue;
-		messages.push({ last: event.seq, text: `[${told.join()}]` });
+		messages.push({ last: seq, text: `[${told.join()}]` });
 		told = [];
 		length = 0;
 	}

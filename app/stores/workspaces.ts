@@ -1,4 +1,4 @@
-import type { Activity, SyncEvent } from "../model.ts";
+import type { SyncEvent } from "../model.ts";
 import type { Queryable, Statement } from "./postgres.ts";
 
 /** A workspace that this transaction alone may change until it ends. */
@@ -42,40 +42,50 @@ async function readLocked(client: Queryable, workspace: string): Promise<LockedW
 	return row;
 }
 
+/** An event as it is written and told: its JSON, made once for both. */
+export interface EventText {
+	readonly seq: number;
+	readonly text: string;
+}
+
+export function textOf(event: SyncEvent): EventText {
+	return { seq: event.seq, text: JSON.stringify(event) };
+}
+
 /** What one change adds. */
 export interface Appended {
 	/** The change's time, to the microsecond. */
 	readonly at: string;
-	readonly events: readonly SyncEvent[];
-	readonly activities: readonly Activity[];
+	readonly events: readonly EventText[];
 }
 
 /**
- * Appends to the sequence of events, which the lock keeps in the order of the commits, and to the activities.
+ * Appends to the sequence of events, which the lock keeps in the order of the commits. Those of activities are these too.
  *
  * @param agentsSpawned see {@link LockedWorkspace}
  * @returns the statement
  */
 export function appendChanges(workspace: string, changes: readonly Appended[], agentsSpawned: number): Statement {
-	const dated = <T>(of: (change: Appended) => readonly T[]) =>
-		JSON.stringify(changes.flatMap((change) => of(change).map((each) => ({ ...each, at: change.at }))));
+	const dated = changes.flatMap(({ at, events }) => events.map(({ text }) => `${text.slice(0, -1)},"at":"${at}"}`));
 	return {
 		name: "workspace-append",
 		text: `with
+			event as (
+				select seq, "entityType" as entity_type, "entityId" as entity_id, action, nullif(data, 'null') as data, at
+				from jsonb_to_recordset($3::jsonb)
+					as each (seq bigint, "entityType" text, "entityId" text, action text, data jsonb, at timestamptz)
+			),
 			moved as (
-				update workspaces set event_seq = event_seq + jsonb_array_length($3::jsonb), last_change = $2::timestamptz, agents_spawned = $5
+				update workspaces set event_seq = event_seq + $4, last_change = $2::timestamptz, agents_spawned = $5
 				where workspace = $1
 			),
 			noted as (
 				insert into activities (workspace, id, type, message, metadata, "timestamp")
-				select $1, id, type, message, metadata, at
-				from jsonb_to_recordset($4::jsonb) as each (id text, type text, message text, metadata jsonb, at timestamptz)
+				select $1, entity_id, data->>'type', data->>'message', data->'metadata', at from event where entity_type = 'activity'
 			)
 			insert into events_outbox (workspace, seq, entity_type, entity_id, action, data, created_at)
-			select $1, seq, "entityType", "entityId", action, nullif(data, 'null'), at
-			from jsonb_to_recordset($3::jsonb)
-				as each (seq bigint, "entityType" text, "entityId" text, action text, data jsonb, at timestamptz)`,
-		values: [workspace, changes.at(-1)?.at, dated(({ events }) => events), dated(({ activities }) => activities), agentsSpawned],
+			select $1, seq, entity_type, entity_id, action, data, at from event`,
+		values: [workspace, changes.at(-1)?.at, `[${dated.join()}]`, dated.length, agentsSpawned],
 	};
 }
 

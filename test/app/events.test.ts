@@ -8,6 +8,7 @@ import { Channels, channelOptions } from "../../app/stores/channels.ts";
 import { announcementsIn, EventLog } from "../../app/stores/event-log.ts";
 import type { Database } from "../../app/stores/postgres.ts";
 import { connectRedis, type RedisSettings } from "../../app/stores/redis.ts";
+import { textOf } from "../../app/stores/workspaces.ts";
 import { missing, type SentinelRedis, startRedisWithSentinel } from "./daemons.ts";
 import { principal, type Rig, startRig, until } from "./stores-rig.ts";
 
@@ -262,7 +263,11 @@ describe.skipIf(missing)(`events${missing ? `: ${missing}` : ""}`, () => {
 
 	it("keeps about the last ten thousand events in Redis", async () => {
 		const log = new EventLog(worker(0).commands, database);
-		for (let first = 1; first < 15_000; first += 100) await log.append("bounded", upTo(first + 99, first).map(eventOf));
+		for (let first = 1; first < 15_000; first += 100)
+			await log.append(
+				"bounded",
+				upTo(first + 99, first).map((seq) => textOf(eventOf(seq))),
+			);
 		const kept = await numbersIn("bounded");
 		expect(kept.length).toBeGreaterThanOrEqual(10_000);
 		expect(kept.length).toBeLessThan(10_300);
@@ -272,14 +277,18 @@ describe.skipIf(missing)(`events${missing ? `: ${missing}` : ""}`, () => {
 
 	it("settles doubles and disorder among announcements", async () => {
 		const log = new EventLog(worker(0).commands, database);
-		for (const seq of [1, 2, 2, 4, 3, 4]) await log.append("doubles", [eventOf(seq)]);
+		for (const seq of [1, 2, 2, 4, 3, 4]) await log.append("doubles", [textOf(eventOf(seq))]);
 		const entries = (await rig.redis.server.command("XRANGE", "af:events:doubles", "-", "+")) as [string, string[]][];
 		expect(entries.map(([id]) => id)).toEqual(["1-0", "2-0", "4-0"]);
 	});
 
 	it("reads past what was mended and then announced by its writer as well", async () => {
 		const log = new EventLog(worker(0).commands, database);
-		const run = (from: number, to: number) => log.append("overlap", upTo(to, from).map(eventOf));
+		const run = (from: number, to: number) =>
+			log.append(
+				"overlap",
+				upTo(to, from).map((seq) => textOf(eventOf(seq))),
+			);
 		await run(1, 6);
 		await run(4, 9);
 		await run(2, 3);
@@ -292,7 +301,7 @@ describe.skipIf(missing)(`events${missing ? `: ${missing}` : ""}`, () => {
 
 	it("reads more than it asks Redis for at a time", async () => {
 		const log = new EventLog(worker(0).commands, database);
-		for (const seq of upTo(200)) await log.append("many", [eventOf(seq)]);
+		for (const seq of upTo(200)) await log.append("many", [textOf(eventOf(seq))]);
 		const { events, head } = await log.after("many", 10, 150, 200);
 		expect(events).toEqual(upTo(160, 11).map(eventOf));
 		expect(head).toBeNull();
@@ -300,7 +309,7 @@ describe.skipIf(missing)(`events${missing ? `: ${missing}` : ""}`, () => {
 
 	it("drops a stream that is from before the database was set back", async () => {
 		const log = new EventLog(worker(0).commands, database);
-		await log.append("set-back", [eventOf(50)]);
+		await log.append("set-back", [textOf(eventOf(50))]);
 		const follower = await follow(worker(1), "set-back");
 		await until(async () => (await rig.redis.server.command("EXISTS", "af:events:set-back")) === 0);
 		await writerOf(database, worker(0).service, "set-back")(1);

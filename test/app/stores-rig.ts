@@ -171,7 +171,7 @@ function connectWorker(postgres: PostgresCluster, redis: StandaloneRedis, secret
 /** The services of one worker, and what they published. */
 export function servicesOn(database: Database, claimSilenceMs = 60_000) {
 	const published: SyncEvent[] = [];
-	const change = changer(database, { publish: (_, events) => published.push(...events) });
+	const change = changer(database, { publish: (_, events) => published.push(...events.map(({ text }): SyncEvent => JSON.parse(text))) });
 	const reads = new ReadCounts(database, () => {});
 	return {
 		published,
