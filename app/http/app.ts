@@ -42,17 +42,18 @@ const LONGEST_PARAMETER = 4_096;
  */
 export function buildApp(services: Services, settings: HttpSettings, observe: HttpObserver): FastifyInstance {
 	const cookies = sessionCookies(settings.sessionKeys);
+	const byCredential = authentication(services.identity, cookies, settings.legacyOpen);
 	const edge = new Edge({
 		settings,
 		observe,
 		origins: allowedOrigins(settings),
 		cookies,
-		authenticate: authentication(services.identity, cookies, settings.legacyOpen),
+		authentication: byCredential,
 		limits: services.limits,
 	});
 	const waiting = new WaitingRoom(services.identity, settings.stopping);
 	const endpoints = endpointsOf(services, settings, cookies, waiting, edge);
-	const atHand = new AtHand(endpoints, { ...services, edge, observe, settings });
+	const atHand = new AtHand(endpoints, { cache: services.cache, authentication: byCredential, edge, observe, settings });
 	const app = fastify({
 		logger: false,
 		bodyLimit: settings.bodyLimitBytes,

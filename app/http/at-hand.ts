@@ -1,8 +1,8 @@
 import { isAscii } from "node:buffer";
 import type { IncomingMessage, RequestListener, ServerResponse } from "node:http";
-import { bearerOf } from "../bearer.ts";
 import type { Principal } from "../model.ts";
-import type { CachedBody, CacheService, IdentityService } from "../ports.ts";
+import type { CachedBody, CacheService } from "../ports.ts";
+import type { Authentication } from "./authenticate.ts";
 import { type Edge, HSTS, standingHeaders } from "./edge.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { keptPublished, PUBLISHED_KEPT_MS, PUBLISHED_PATH } from "./routes/published.ts";
@@ -11,7 +11,7 @@ import type { HttpObserver, HttpSettings } from "./settings.ts";
 
 export interface AtHandParts {
 	readonly cache: CacheService;
-	readonly identity: IdentityService;
+	readonly authentication: Authentication;
 	readonly edge: Edge;
 	readonly observe: HttpObserver;
 	readonly settings: Pick<HttpSettings, "stopping">;
@@ -93,7 +93,7 @@ export class AtHand {
 	#answer({ request, response, wanted, at }: Arrival): boolean {
 		const { cache, edge, observe } = this.#parts;
 		const { endpoint, keptMs } = wanted;
-		const principal = endpoint.kind === "list" ? this.#principalOf(request) : null;
+		const principal = endpoint.kind === "list" ? this.#parts.authentication.known(request) : null;
 		if (principal === null && endpoint.kind === "list") return false;
 		const kept = cache.atHand(principal === null ? wanted.name : this.#listOf(principal, wanted.name), keptMs.fresh, keptMs.stale);
 		if (kept === null || kept.body.length === NOTHING) return false;
@@ -107,11 +107,6 @@ export class AtHand {
 		else response.writeHead(304, headers.slice(0, -CONTENT)).end();
 		observe.answered(request, endpoint.path, status, (performance.now() - at) / 1_000, endpoint.waits);
 		return true;
-	}
-
-	#principalOf({ headers: { authorization } }: IncomingMessage): Principal | null {
-		const token = authorization === undefined ? null : bearerOf(authorization);
-		return token === null ? null : this.#parts.identity.known(token);
 	}
 
 	#listOf(principal: Principal, list: string): string {

@@ -20,30 +20,41 @@ export interface Identified {
 	readonly ambient: boolean;
 }
 
-/**
- * Who is asking: by the Authorization header, else by the session cookie, else as the legacy principal. A credential that
- * is sent and is no good is an error, also where none would do.
- *
- * @throws ServiceError UNAUTHENTICATED
- */
-export type Authenticate = (request: IncomingMessage) => Promise<Identified>;
+/** Tells who is asking. */
+export interface Authentication {
+	/** Of {@link identify} what needs nobody to be asked: the holder of a token that is known. The same object for as long as it is. */
+	known(request: IncomingMessage): Principal | null;
+	/**
+	 * By the Authorization header, else by the session cookie, else the legacy principal. A credential that is sent and is no good
+	 * is an error, also where none would do.
+	 *
+	 * @throws ServiceError UNAUTHENTICATED
+	 */
+	identify(request: IncomingMessage): Promise<Identified>;
+}
 
 /** @param legacyOpen lets in who has no credential */
-export function authentication(identity: IdentityService, cookies: SessionCookies, legacyOpen: boolean): Authenticate {
-	return async function authenticate(request) {
-		const { authorization } = request.headers;
-		if (authorization !== undefined) {
-			const token = bearerOf(authorization);
-			if (token === null) throw unauthenticated();
-			return { principal: unexpired(await identity.fromToken(token)), ambient: false };
-		}
-		if (cookies.isSent(request)) {
-			const sessionId = cookies.sessionOf(request);
-			if (sessionId === null) throw unauthenticated();
-			return { principal: unexpired(await identity.fromSession(sessionId)), ambient: true };
-		}
-		if (!legacyOpen) throw unauthenticated();
-		return legacy;
+export function authentication(identity: IdentityService, cookies: SessionCookies, legacyOpen: boolean): Authentication {
+	return {
+		known({ headers: { authorization } }) {
+			const token = authorization === undefined ? null : bearerOf(authorization);
+			return token === null ? null : identity.known(token);
+		},
+		async identify(request) {
+			const { authorization } = request.headers;
+			if (authorization !== undefined) {
+				const token = bearerOf(authorization);
+				if (token === null) throw unauthenticated();
+				return { principal: unexpired(await identity.fromToken(token)), ambient: false };
+			}
+			if (cookies.isSent(request)) {
+				const sessionId = cookies.sessionOf(request);
+				if (sessionId === null) throw unauthenticated();
+				return { principal: unexpired(await identity.fromSession(sessionId)), ambient: true };
+			}
+			if (!legacyOpen) throw unauthenticated();
+			return legacy;
+		},
 	};
 }
 

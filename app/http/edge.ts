@@ -2,7 +2,7 @@ import type { IncomingMessage } from "node:http";
 import type { FastifyError, FastifyReply, FastifyRequest, HookHandlerDoneFunction } from "fastify";
 import type { Principal } from "../model.ts";
 import type { LimitService } from "../ports.ts";
-import type { Authenticate } from "./authenticate.ts";
+import type { Authentication } from "./authenticate.ts";
 import type { Endpoint, EndpointKind } from "./endpoint.ts";
 import { answerTo, failure, HttpError, pathOf } from "./errors.ts";
 import { addressOf, isHttps, networkOf, type Origins } from "./origins.ts";
@@ -92,7 +92,7 @@ export interface EdgeParts {
 	readonly observe: HttpObserver;
 	readonly origins: Origins;
 	readonly cookies: SessionCookies;
-	readonly authenticate: Authenticate;
+	readonly authentication: Authentication;
 	readonly limits: LimitService;
 }
 
@@ -115,20 +115,25 @@ export class Edge {
 	/** Before an endpoint's body is read: who is that, and may he? */
 	enter(endpoint: Endpoint): Hook {
 		const { path, kind } = endpoint;
-		const { begin } = this.#parts.observe;
+		const { authentication, observe } = this.#parts;
+		const { begin } = observe;
 		const proceed: Hook = (request, reply, done) => {
+			let known: Principal | null;
 			try {
 				this.#begin(request, reply, kind);
 				this.#demandHost(request, path, kind);
 				if (kind === "health") return done();
 				this.demandRoom(path, shedFrom[kind]);
 				if (kind === "session") this.#enterSession(request, path);
-				else this.#take(path, "address", this.#address(request.raw));
+				else this.#take(path, "address", this.#bucketOfAddress("address", request.raw));
 				if (kind === "public" || kind === "page" || kind === "session") return done();
+				known = authentication.known(request.raw);
+				if (known !== null) this.#letIn(request, path, known);
 			} catch (error) {
 				return done(error as Error);
 			}
-			this.#identify(request, path).then(() => done(), done);
+			if (known !== null) done();
+			else this.#identify(request, path).then(() => done(), done);
 		};
 		if (begin === null) return proceed;
 		return (request, reply, done) => begin(request.raw, path, () => proceed(request, reply, done));
@@ -181,7 +186,7 @@ export class Edge {
 		const { origins, limits, settings } = this.#parts;
 		if (!origins.isOurs(request.headers.host) || settings.load.level() >= shedFrom[kind]) return false;
 		if (principal !== null && limits.take(this.#bucketOf(principal), 1, settings.limits.principal) > 0) return false;
-		return limits.take(bucketOf("address", this.#address(request)), 1, settings.limits.address) === 0;
+		return limits.take(this.#bucketOfAddress("address", request), 1, settings.limits.address) === 0;
 	}
 
 	/** @throws HttpError 503 where the worker is so busy that traffic of this level is refused */
@@ -229,7 +234,7 @@ export class Edge {
 	}
 
 	#notFound(request: FastifyRequest, reply: FastifyReply): void {
-		this.#take(UNMATCHED, "address", this.#address(request.raw));
+		this.#take(UNMATCHED, "address", this.#bucketOfAddress("address", request.raw));
 		const { method } = request;
 		const path = pathOf(request.url);
 		reply.code(404).send({ ...failure("Not Found", method, path), message: `Route ${method} ${path} not found`, path, method });
@@ -247,20 +252,24 @@ export class Edge {
 
 	/** A page elsewhere must neither log a browser in as somebody else nor log it out. */
 	#enterSession(request: FastifyRequest, path: string): void {
-		this.#take(path, "login", this.#address(request.raw));
+		this.#take(path, "login", this.#bucketOfAddress("login", request.raw));
 		const { origin } = request.raw.headers;
 		if (origin === undefined ? this.#parts.cookies.isSent(request.raw) : !this.#parts.origins.isAllowed(origin)) this.#refuseOrigin(path);
 	}
 
 	async #identify(request: FastifyRequest, path: string): Promise<void> {
-		const { authenticate, limits, settings } = this.#parts;
-		const { principal, ambient } = await authenticate(request.raw).catch((error: unknown) => {
+		const { authentication, limits, settings } = this.#parts;
+		const { principal, ambient } = await authentication.identify(request.raw).catch((error: unknown) => {
 			if (answerTo(error).status === 401)
-				limits.take(bucketOf("address", this.#address(request.raw)), WRONG_CREDENTIAL, settings.limits.address);
+				limits.take(this.#bucketOfAddress("address", request.raw), WRONG_CREDENTIAL, settings.limits.address);
 			throw error;
 		});
 		if (ambient) this.#demandOrigin(request, path, principal);
-		this.#take(path, "principal", holderOf(principal));
+		this.#letIn(request, path, principal);
+	}
+
+	#letIn(request: FastifyRequest, path: string, principal: Principal): void {
+		this.#take(path, "principal", this.#bucketOf(principal));
 		request.principal = principal;
 	}
 
@@ -277,9 +286,9 @@ export class Edge {
 		this.#refuseOrigin(path);
 	}
 
-	#take(path: string, scope: keyof HttpSettings["limits"], whose: string): void {
+	#take(path: string, scope: keyof HttpSettings["limits"], bucket: string): void {
 		const { limits, settings } = this.#parts;
-		const seconds = limits.take(bucketOf(scope, whose), 1, settings.limits[scope]);
+		const seconds = limits.take(bucket, 1, settings.limits[scope]);
 		if (seconds > 0) this.#refuse(path, `${scope}-limit`, new HttpError(429, "Too many requests", Math.max(1, seconds)));
 	}
 
@@ -301,8 +310,8 @@ export class Edge {
 		return bucket;
 	}
 
-	#address(request: IncomingMessage): string {
-		return networkOf(addressOf(request, this.#parts.settings.trustProxy));
+	#bucketOfAddress(scope: "address" | "login", request: IncomingMessage): string {
+		return bucketOf(scope, networkOf(addressOf(request, this.#parts.settings.trustProxy)));
 	}
 
 	#answer(error: unknown, request: FastifyRequest, reply: FastifyReply, endpoint: Endpoint | null): void {
