@@ -152,9 +152,9 @@ async function allOf(made: readonly Promise<void>[]): Promise<void> {
 
 /** The changes of one transaction. Each sees those of the steps before it. */
 class Together {
-	readonly client: Queryable;
+	readonly client: Transaction;
 	readonly #workspace: string;
-	readonly #send: (statement: Statement) => void;
+	readonly #onFailed: () => void;
 	/** The workspace after the last of them, once it is locked. */
 	readonly #locked: Promise<{ seq: number; agentsSpawned: number; at: string }>;
 	#agentsSpawned = 0;
@@ -168,7 +168,7 @@ class Together {
 	constructor(client: Transaction, workspace: string, onFailed: () => void) {
 		this.client = client;
 		this.#workspace = workspace;
-		this.#send = (statement) => void client.send(statement).catch(onFailed);
+		this.#onFailed = onFailed;
 		// Asked for together with what the first change depends on.
 		this.#locked = lockWorkspace(client, workspace).then((found) => {
 			this.#agentsSpawned = found.agentsSpawned;
@@ -219,6 +219,10 @@ class Together {
 	insert(): void {
 		for (const [insert, rows] of this.#rows) this.#send(insert(this.#workspace, rows as never[]));
 		this.#rows.clear();
+	}
+
+	#send(statement: Statement): void {
+		this.client.send(statement).catch(this.#onFailed);
 	}
 
 	/** @param until leaves out the changes from this one on */

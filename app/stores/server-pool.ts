@@ -24,11 +24,13 @@ export class ServerPool {
 	readonly kind: ServerKind;
 	readonly #pool: pg.Pool;
 	readonly #observe: DatabaseObserver;
+	readonly #answerMs: number;
 	readonly #inUse = new Set<PoolClient>();
 
 	constructor(kind: ServerKind, address: ServerAddress, settings: DatabaseSettings, observe: DatabaseObserver) {
 		this.kind = kind;
 		this.#observe = observe;
+		this.#answerMs = settings.timeoutsMs.statement + ANSWER_MARGIN;
 		this.#pool = new pg.Pool({
 			Client: clientFor(settings.credentials),
 			host: address.host,
@@ -45,8 +47,6 @@ export class ServerPool {
 			statement_timeout: settings.timeoutsMs.statement,
 			lock_timeout: settings.timeoutsMs.lock,
 			idle_in_transaction_session_timeout: settings.timeoutsMs.idleInTransaction,
-			// For a server that does not answer at all; it closes the connection.
-			query_timeout: settings.timeoutsMs.statement + ANSWER_MARGIN,
 			idleTimeoutMillis: IDLE,
 			maxLifetimeSeconds: CONNECTION_LIFETIME,
 			keepAlive: true,
@@ -70,7 +70,7 @@ export class ServerPool {
 		try {
 			const client = await this.#connect();
 			this.#inUse.add(client);
-			return new Connection(this.kind, client, this.#observe, () => this.#inUse.delete(client));
+			return new Connection(this.kind, client, this.#answerMs, this.#observe, () => this.#inUse.delete(client));
 		} catch (error) {
 			markDatabaseError(error);
 			throw error;
@@ -101,15 +101,18 @@ export class ServerPool {
 export class Connection implements Transaction {
 	readonly #kind: ServerKind;
 	readonly #client: PoolClient;
+	readonly #answerMs: number;
 	readonly #observe: DatabaseObserver;
 	readonly #onRelease: () => void;
 	#broken = false;
 	#corked = false;
 	#sendError: unknown = null;
 
-	constructor(kind: ServerKind, client: PoolClient, observe: DatabaseObserver, onRelease: () => void) {
+	/** @param answerMs for so long an answer is waited for */
+	constructor(kind: ServerKind, client: PoolClient, answerMs: number, observe: DatabaseObserver, onRelease: () => void) {
 		this.#kind = kind;
 		this.#client = client;
+		this.#answerMs = answerMs;
 		this.#observe = observe;
 		this.#onRelease = onRelease;
 	}
@@ -119,13 +122,11 @@ export class Connection implements Transaction {
 		return this.#client;
 	}
 
-	/** @param timeoutMs shorter than the pool's; the connection is closed by it */
-	async query<Row>({ name, text, values }: Statement, timeoutMs?: number): Promise<Row[]> {
+	/** @param answerMs shorter than the connection's */
+	async query<Row>({ name, text, values }: Statement, answerMs?: number): Promise<Row[]> {
 		const end = this.#observe.statement(this.#kind, name);
 		try {
-			this.#cork();
-			const query = { name, text, values: values as unknown[], query_timeout: timeoutMs };
-			const { rows } = await this.#client.query<Row & pg.QueryResultRow>(query);
+			const { rows } = await this.#ask<Row & pg.QueryResultRow>({ name, text, values: values as unknown[] }, answerMs);
 			end(null);
 			return rows;
 		} catch (error) {
@@ -155,8 +156,7 @@ export class Connection implements Transaction {
 	/** A word of transaction control. @returns what the server says it did: `COMMIT` of a failed transaction is `ROLLBACK` */
 	async control(text: string): Promise<string> {
 		try {
-			this.#cork();
-			return (await this.#client.query(text)).command;
+			return (await this.#ask({ text })).command;
 		} catch (error) {
 			throw this.#noted(error);
 		}
@@ -181,6 +181,29 @@ export class Connection implements Transaction {
 		}
 	}
 
+	/**
+	 * Waits for an answer, and closes the connection where none comes: what is asked after it would wait as well.
+	 *
+	 * pg's own promises and time-outs are not used. They assign functions to a property, which V8 takes for methods and puts
+	 * among its old objects (`FunctionLiteral::set_pretenure`); so whatever led to the statement outlived it, up to the next
+	 * time that V8 looked through everything.
+	 */
+	#ask<Row extends pg.QueryResultRow>(query: pg.QueryConfig, answerMs = this.#answerMs): Promise<pg.QueryResult<Row>> {
+		this.#cork();
+		return new Promise((resolve, reject) => {
+			const timer = setTimeout(() => {
+				reject(new Error("query timeout"));
+				this.#client.connection.stream.destroy();
+			}, answerMs);
+			const answered = (error: Error | undefined, result: pg.QueryResult<Row>) => {
+				clearTimeout(timer);
+				if (error) reject(error);
+				else resolve(result);
+			};
+			this.#client.query(new pg.Query<Row>(query, answered));
+		});
+	}
+
 	/** What is asked in one turn of the event loop goes to the server in one packet. */
 	#cork(): void {
 		if (this.#broken) throw new Error("the connection is broken");
@@ -195,6 +218,8 @@ export class Connection implements Transaction {
 	}
 
 	#noted(error: unknown): unknown {
+		// It comes from the socket; whoever reads of it wants to know who asked.
+		if (error instanceof Error) Error.captureStackTrace(error);
 		markDatabaseError(error);
 		const trouble = troubleOf(error);
 		this.#broken ||= trouble === "down" || trouble === "readonly";
