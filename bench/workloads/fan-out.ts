@@ -48,7 +48,10 @@ export const fanOut: Workload = {
 		const socketIo = await openPeer(context, generators, "socket-io", redis);
 		const coalescing = await openPeer(context, generators, "raw-ws", redis);
 
-		const run = (party: Party) => () => bursts(context, generators, party);
+		const { fanOutMs, heatMs } = context.mode;
+		const run = (party: Party) => () => bursts(context, generators, party, fanOutMs);
+		context.say("warming up");
+		for (const party of [subject, socketIo, coalescing]) await bursts(context, generators, party, heatMs);
 		context.say("against Socket.IO with the Redis adapter");
 		const againstSocketIo = await inPairs("against Socket.IO", context.mode.pairs, run(subject), run(socketIo));
 		context.say("against ws, coalescing");
@@ -193,12 +196,12 @@ async function openShares(
 }
 
 /** Bursts one after another, each when the one before has arrived everywhere. */
-async function bursts(context: Context, generators: SocketGenerators, { fleet, publisher, roles }: Party): Promise<FanOutRun> {
+async function bursts(context: Context, generators: SocketGenerators, { fleet, publisher, roles }: Party, ms: number): Promise<FanOutRun> {
 	await generators.reset(fleet);
 	const counted = publisher.failed.length;
 	const count = startCounting(roles, context.ours);
 	let posted = 0;
-	for (const end = performance.now() + context.mode.fanOutMs; performance.now() < end; ) {
+	for (const end = performance.now() + ms; performance.now() < end; ) {
 		await publisher.burst(BURST);
 		posted += BURST;
 		await generators.until(fleet, posted * MESSAGES, TIMEOUT_MS);
