@@ -103,6 +103,8 @@ export interface SyncEvent {
 	readonly entityId: string | null;
 	readonly action: "created" | "updated" | "deleted" | "reset";
 	readonly data: unknown;
+	/** `data` as JSON, where that is at hand. */
+	readonly json?: string | undefined;
 	readonly timestamp: number;
 }
 

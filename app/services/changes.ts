@@ -1,8 +1,9 @@
 import { AsyncResource } from "node:async_hooks";
 import { randomUUID } from "node:crypto";
 import type { Activity, EntityType, Principal, SyncEvent } from "../model.ts";
+import { type EventText, textOf } from "../stores/event-text.ts";
 import type { Database, Queryable, Statement, Transaction } from "../stores/postgres.ts";
-import { type Appended, appendChanges, type EventText, lockWorkspace, textOf } from "../stores/workspaces.ts";
+import { type Appended, appendChanges, lockWorkspace } from "../stores/workspaces.ts";
 import { gather } from "./turns.ts";
 
 /** Told of what is committed. */

@@ -2,8 +2,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { SyncEvent } from "../model.ts";
 import type { EventService } from "../ports.ts";
 import type { Channels } from "../stores/channels.ts";
-import { announcementsIn, type EventLog, isWhole, type Page } from "../stores/event-log.ts";
-import { type EventText, textOf } from "../stores/workspaces.ts";
+import type { EventLog, Page } from "../stores/event-log.ts";
+import { announcementsIn, type EventText, isWhole, textOf } from "../stores/event-text.ts";
 import type { EventPublisher } from "./changes.ts";
 import { soonest } from "./patience.ts";
 

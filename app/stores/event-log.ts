@@ -1,8 +1,9 @@
 import type { Redis, Result } from "ioredis";
 import { redisKeys } from "../contract.ts";
 import type { SyncEvent } from "../model.ts";
+import { announcementsIn, type EventText, isWhole, mentionOf, messageOf } from "./event-text.ts";
 import type { Database, Queryable } from "./postgres.ts";
-import { type EventText, eventsAfter } from "./workspaces.ts";
+import { eventsAfter } from "./workspaces.ts";
 
 /** `af:events:<workspace>` is both the stream of a workspace's last events and the channel of its new ones. */
 const PREFIX = `${redisKeys.all}events:`;
@@ -16,7 +17,7 @@ const KEPT = 10_000;
 /** Milliseconds after which the stream of a workspace where nothing happens is dropped. */
 const KEPT_MS = 86_400_000;
 
-/** Characters of an event's JSON that Redis carries; of a longer one only the number, and readers find it in PostgreSQL. */
+/** Characters of an event's data that Redis carries; of one with more only the number, and readers find it in PostgreSQL. */
 const LONGEST = 16_384;
 
 /** Characters after which the events of one transaction go on in another message. */
@@ -55,18 +56,6 @@ declare module "ioredis" {
 		afEventsAppend(key: string, keptMs: number, ...oldestsIdsAndTexts: string[]): Result<number, Context>;
 		afEventsLook(keyCount: number, ...keysAndArguments: (string | number)[]): Result<number[], Context>;
 	}
-}
-
-/** What is said on a workspace's channel of an event: all of it, or only that there is one of this number. */
-type Announcement = SyncEvent | { readonly seq: number };
-
-/** What a message on a workspace's channel says. */
-export function announcementsIn(message: string): readonly Announcement[] {
-	return JSON.parse(message);
-}
-
-export function isWhole(announcement: Announcement): announcement is SyncEvent {
-	return "action" in announcement;
 }
 
 /** The next events after a position. */
@@ -171,17 +160,17 @@ export class EventLog {
 	}
 }
 
-/** The texts of {@link announcementsIn}, each with the number of its last event. */
+/** What is said of these events, in pieces, each with the number of its last one. */
 function messagesOf(events: readonly EventText[]): { readonly last: number; readonly text: string }[] {
 	const messages: { last: number; text: string }[] = [];
-	let told: string[] = [];
+	let told: EventText[] = [];
 	let length = 0;
-	for (const [index, { seq, text: whole }] of events.entries()) {
-		const text = whole.length > LONGEST ? JSON.stringify({ seq } satisfies Announcement) : whole;
-		told.push(text);
-		length += text.length;
+	for (const [index, event] of events.entries()) {
+		const said = event.data.length > LONGEST ? mentionOf(event) : event;
+		told.push(said);
+		length += said.data.length;
 		if (length <= MESSAGE && index < events.length - 1) continue;
-		messages.push({ last: seq, text: `[${told.join()}]` });
+		messages.push({ last: event.seq, text: messageOf(told) });
 		told = [];
 		length = 0;
 	}

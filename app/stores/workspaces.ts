@@ -1,4 +1,5 @@
 import type { SyncEvent } from "../model.ts";
+import type { EventText } from "./event-text.ts";
 import type { Queryable, Statement } from "./postgres.ts";
 
 /** A workspace that this transaction alone may change until it ends. */
@@ -42,16 +43,6 @@ async function readLocked(client: Queryable, workspace: string): Promise<LockedW
 	return row;
 }
 
-/** An event as it is written and told: its JSON, made once for both. */
-export interface EventText {
-	readonly seq: number;
-	readonly text: string;
-}
-
-export function textOf(event: SyncEvent): EventText {
-	return { seq: event.seq, text: JSON.stringify(event) };
-}
-
 /** What one change adds. */
 export interface Appended {
 	/** The change's time, to the microsecond. */
@@ -66,7 +57,9 @@ export interface Appended {
  * @returns the statement
  */
 export function appendChanges(workspace: string, changes: readonly Appended[], agentsSpawned: number): Statement {
-	const dated = changes.flatMap(({ at, events }) => events.map(({ text }) => `${text.slice(0, -1)},"at":"${at}"}`));
+	const dated = changes.flatMap(({ at, events }) =>
+		events.map(({ head, data }) => `${head.slice(0, -1)},"data":${data || null},"at":"${at}"}`),
+	);
 	return {
 		name: "workspace-append",
 		text: `with

@@ -36,7 +36,8 @@ export function conflate(events: readonly SyncEvent[]): Update[] {
 	return kept.filter((update) => update !== null);
 }
 
-function single(event: SyncEvent): Update {
+/** One that stands for itself. */
+export function single(event: SyncEvent): Update {
 	return { event, action: event.action, count: 1 };
 }
 

@@ -13,6 +13,7 @@ import { memoryService } from "../../app/services/memory.ts";
 import { ReadCounts } from "../../app/services/read-counts.ts";
 import { swarmService } from "../../app/services/swarm.ts";
 import { taskService } from "../../app/services/tasks.ts";
+import { announcementsIn, isWhole, messageOf } from "../../app/stores/event-text.ts";
 import type { LsnKeeper } from "../../app/stores/lsn.ts";
 import { lsnConnection, redisLsnKeeper } from "../../app/stores/lsn-keeper.ts";
 import { connectDatabase, type Database, type DatabaseSettings } from "../../app/stores/postgres.ts";
@@ -171,7 +172,7 @@ function connectWorker(postgres: PostgresCluster, redis: StandaloneRedis, secret
 /** The services of one worker, and what they published. */
 export function servicesOn(database: Database, claimSilenceMs = 60_000) {
 	const published: SyncEvent[] = [];
-	const change = changer(database, { publish: (_, events) => published.push(...events.map(({ text }): SyncEvent => JSON.parse(text))) });
+	const change = changer(database, { publish: (_, events) => published.push(...announcementsIn(messageOf(events)).filter(isWhole)) });
 	const reads = new ReadCounts(database, () => {});
 	return {
 		published,

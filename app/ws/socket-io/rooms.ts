@@ -110,11 +110,12 @@ class WorkspaceRooms implements FeedListener {
 	onTick(_events: readonly SyncEvent[], updates: readonly Update[]): undefined {
 		const { workspace } = this.#principal;
 		for (const { event, action } of updates) {
-			const { entityType, entityId, data, seq, timestamp } = event;
+			const { entityType, entityId } = event;
 			if (entityType === "memory" && (action === "created" || action === "updated")) this.#stored(event);
 			if (entityId === null || (entityType !== "swarm" && entityType !== "agent" && entityType !== "task")) continue;
 			const room = entityRoom(workspace, entityType, entityId);
 			if (!this.#io.sockets.adapter.rooms.has(room)) continue;
+			const { data, seq, timestamp } = event;
 			this.#io.local.to(room).emit(`${entityType}:update`, { [`${entityType}Id`]: entityId, action, data, seq, timestamp });
 		}
 	}

@@ -1,6 +1,7 @@
 import { once } from "node:events";
 import type { SyncEvent } from "../../model.ts";
 import { type EventService, ServiceError } from "../../ports.ts";
+import { single } from "../conflate.ts";
 import { textFrame } from "../frame.ts";
 import type { SocketLimits, SocketObserver } from "../settings.ts";
 import { framesOf, type Prepared, prepare, SyncSocket } from "./group.ts";
@@ -142,7 +143,7 @@ class Attempt {
 			this.#giveUp(after + 1);
 			return;
 		}
-		this.#send(events.map((event) => prepare(event)));
+		this.#send(prepare(events.map(single)));
 		this.#position = (events.at(-1) as SyncEvent).seq;
 	}
 

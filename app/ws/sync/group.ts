@@ -1,5 +1,5 @@
-import type { SyncEvent } from "../../model.ts";
 import { ClientSocket } from "../client-socket.ts";
+import type { Update } from "../conflate.ts";
 import { headerLength, writeTextHeader } from "../frame.ts";
 import type { Hub } from "./hub.ts";
 import { keysOf, updateHead, updateTail } from "./messages.ts";
@@ -49,12 +49,23 @@ export interface Prepared {
 	readonly seq: number;
 	/** See {@link keysOf}. */
 	readonly keys: readonly [string, string] | null;
-	readonly head: Buffer;
 	readonly count: number;
+	/** What is written of it begins here in the bytes of all that were prepared together, and is so long. */
+	readonly heads: Buffer;
+	readonly at: number;
+	readonly length: number;
 }
 
-export function prepare(event: SyncEvent, action: SyncEvent["action"] = event.action, count = 1): Prepared {
-	return { seq: event.seq, keys: keysOf(event), head: Buffer.from(updateHead(event, action)), count };
+export function prepare(updates: readonly Update[]): Prepared[] {
+	const texts = updates.map(({ event, action }) => updateHead(event, action));
+	const heads = Buffer.from(texts.join(""));
+	let end = 0;
+	return updates.map(({ event, count }, index) => {
+		const at = end;
+		const length = Buffer.byteLength(texts[index] as string);
+		end += length;
+		return { seq: event.seq, keys: keysOf(event), count, heads, at, length };
+	});
 }
 
 /** Sockets that get the same bytes: those of one workspace with the same subscriptions. */
@@ -88,19 +99,19 @@ export function framesOf(updates: readonly Prepared[], prev: number): Buffer {
 	const tails: string[] = [];
 	let size = 0;
 	let before = prev;
-	for (const { seq, head, count } of updates) {
+	for (const { seq, length, count } of updates) {
 		const tail = updateTail(count, before);
 		tails.push(tail);
-		const payload = head.length + tail.length;
+		const payload = length + tail.length;
 		size += headerLength(payload) + payload;
 		before = seq;
 	}
 	const frames = Buffer.allocUnsafe(size);
 	let at = 0;
-	for (const [index, { head }] of updates.entries()) {
+	for (const [index, update] of updates.entries()) {
 		const tail = tails[index] as string;
-		at = writeTextHeader(frames, at, head.length + tail.length);
-		at += head.copy(frames, at);
+		at = writeTextHeader(frames, at, update.length + tail.length);
+		at += update.heads.copy(frames, at, update.at, update.at + update.length);
 		at += frames.write(tail, at, "latin1");
 	}
 	return frames;

@@ -1,5 +1,5 @@
 import type { SyncEvent } from "../../model.ts";
-import type { Update } from "../conflate.ts";
+import { single, type Update } from "../conflate.ts";
 import type { Feed, FeedListener } from "../feed.ts";
 import { textFrame } from "../frame.ts";
 import type { SocketObserver } from "../settings.ts";
@@ -130,7 +130,7 @@ export class Hub implements FeedListener {
 
 	onTick(events: readonly SyncEvent[], updates: readonly Update[], from: number, to: number): Promise<void> | undefined {
 		this.#payFor(Number.POSITIVE_INFINITY);
-		const batch = updates.map(({ event, action, count }) => prepare(event, action, count));
+		const batch = prepare(updates);
 		this.#remember(events, batch);
 		for (const group of this.#distribute(batch)) this.#owe(group, from);
 		this.#tell(to);
@@ -152,8 +152,8 @@ export class Hub implements FeedListener {
 	}
 
 	#remember(events: readonly SyncEvent[], batch: readonly Prepared[]): void {
-		const alone = new Map(batch.filter(({ count }) => count === 1).map((prepared) => [prepared.seq, prepared]));
-		for (const event of events) this.#ring.push(alone.get(event.seq) ?? prepare(event));
+		const prepared = batch.length === events.length ? batch : prepare(events.map(single));
+		for (const each of prepared) this.#ring.push(each);
 	}
 
 	/** Gives each group its updates. */

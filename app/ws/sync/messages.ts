@@ -77,28 +77,37 @@ export function subscriptionKey(topic: Topic, entityId: string | null | undefine
 
 const topicOf: Record<EntityType, Topic> = { swarm: "swarm", agent: "agent", task: "task", memory: "memory", activity: "log" };
 
+const allKey = Object.fromEntries(topics.map((topic) => [topic, subscriptionKey(topic, null)])) as Record<Topic, string>;
+
 /** The keys of those who want to hear of an event; null where it concerns everybody. */
 export function keysOf({ entityType, entityId, action }: SyncEvent): readonly [string, string] | null {
 	if (entityId === null || action === "reset") return null;
 	const topic = topicOf[entityType];
-	return [subscriptionKey(topic, null), subscriptionKey(topic, entityId)];
+	return [allKey[topic], subscriptionKey(topic, entityId)];
 }
 
 /** An update but for its last two fields, which differ from client to client: {@link updateTail}. */
 export function updateHead(event: SyncEvent, action: SyncEvent["action"]): string {
-	const data = JSON.stringify(updateData(event, action));
-	return `{"type":"${topicOf[event.entityType]}-update","data":${data},"timestamp":${event.timestamp},"seq":${event.seq}`;
+	return `{"type":"${topicOf[event.entityType]}-update","data":${updateData(event, action)},"timestamp":${event.timestamp},"seq":${event.seq}`;
 }
 
 export function updateTail(count: number, prev: number): string {
 	return `,"count":${count},"prev":${prev}}`;
 }
 
-function updateData(event: SyncEvent, action: SyncEvent["action"]): unknown {
-	if (event.entityType === "swarm") return { action, data: withId(event.data) };
-	if (event.entityType === "activity") return { action, data: event.data, ...logLine(event) };
-	if (event.entityType === "memory") return { action, data: event.data, namespace: field(event.data, "namespace") };
-	return { action, data: event.data };
+/** As JSON, in which what came as JSON is not made anew. */
+function updateData(event: SyncEvent, action: SyncEvent["action"]): string {
+	const { entityType, json = JSON.stringify(event.data) } = event;
+	if (entityType === "swarm") return JSON.stringify({ action, data: withId(event.data) });
+	const fields = `{"action":"${action}"${member("data", json)}`;
+	if (entityType === "activity") return `${fields},${JSON.stringify(logLine(event)).slice(1)}`;
+	if (entityType === "memory") return `${fields}${member("namespace", JSON.stringify(field(event.data, "namespace")))}}`;
+	return `${fields}}`;
+}
+
+/** Nothing where the value is nothing, as `JSON.stringify` has it. */
+function member(name: string, json: string | undefined): string {
+	return json === undefined ? "" : `,"${name}":${json}`;
 }
 
 /** The user interface finds entities by `id`. */

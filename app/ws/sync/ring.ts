@@ -20,7 +20,7 @@ export class Ring {
 	/** @param prepared the next one in the sequence */
 	push(prepared: Prepared): void {
 		this.#events.push(prepared);
-		this.#bytes += prepared.head.length;
+		this.#bytes += prepared.length;
 		while (this.#events.length - this.#start > MOST_EVENTS || this.#bytes > MOST_BYTES) this.#drop();
 		if (this.#start < MOST_EVENTS) return;
 		this.#events = this.#events.slice(this.#start);
@@ -35,7 +35,7 @@ export class Ring {
 	#drop(): void {
 		const dropped = this.#events[this.#start] as Prepared;
 		this.#from = dropped.seq;
-		this.#bytes -= dropped.head.length;
+		this.#bytes -= dropped.length;
 		this.#start += 1;
 	}
 }
