@@ -46,8 +46,8 @@ type EventWorker = ReturnType<typeof eventWorker>;
 /** Writes through a worker: a task each, which makes two events. */
 function writerOf(database: Database, publisher: EventPublisher, workspace: string) {
 	const tasks = taskService(database, changer(database, publisher), { claimSilenceMs: 60_000 });
-	const task = { description: "one more", priority: "medium", strategy: null, dependencies: [] } as const;
-	return async (times: number) => {
+	return async (times: number, description = "one more") => {
+		const task = { description, priority: "medium", strategy: null, dependencies: [] } as const;
 		for (let time = 0; time < times; time += 1) await tasks.create(principal(workspace), task);
 	};
 }
@@ -114,12 +114,16 @@ describe.skipIf(missing)(`events${missing ? `: ${missing}` : ""}`, () => {
 		for (const { stop } of followers) stop();
 	});
 
-	it("carries an event just as it was written", async () => {
+	it("carries an event just as it was written, line breaks and all", async () => {
+		const description = 'a\nb\r\n"c" \\n \u2028 \u{1f41d}';
 		const follower = await follow(worker(1), "same");
-		await writerOf(database, worker(0).service, "same")(1);
+		await writerOf(database, worker(0).service, "same")(1, description);
 		await until(() => follower.events.length === 2);
+		const plain = ({ json: _, data, ...rest }: SyncEvent) => ({ ...rest, data });
+		const committed = await new EventLog(worker(0).commands, database).committed("same", 0, 10);
+		expect(follower.events.map(plain)).toEqual(committed.map(plain));
 		expect(follower.events).toEqual(await worker(2).service.since("same", 0, 10));
-		expect(follower.events[0]).toMatchObject({ seq: 1, entityType: "task", action: "created", data: { description: "one more" } });
+		expect(follower.events[0]).toMatchObject({ seq: 1, entityType: "task", action: "created", data: { description } });
 		follower.stop();
 	});
 
