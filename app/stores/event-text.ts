@@ -31,12 +31,13 @@ export function mentionOf({ seq }: EventText): EventText {
 	return { seq, head: JSON.stringify({ seq }), data: "" };
 }
 
-/** What {@link messageOf} says. */
+/** What {@link messageOf} says; nothing where another version of this said something, as all of it is in PostgreSQL. */
 export function announcementsIn(message: string): Announcement[] {
 	const lines = message.split("\n");
 	const announcements: Announcement[] = [];
 	for (let at = 0; at < lines.length; at += 2) {
 		const head: Announcement = JSON.parse(lines[at] as string);
+		if (typeof head.seq !== "number") return [];
 		announcements.push(isWhole(head) ? new ToldEvent(head, lines[at + 1] as string) : head);
 	}
 	return announcements;

@@ -303,6 +303,19 @@ describe.skipIf(missing)(`events${missing ? `: ${missing}` : ""}`, () => {
 		expect(await seqs(6, 100)).toEqual([7, 8, 9]);
 	});
 
+	it("takes no notice of what another version has said, and finds it in PostgreSQL", async () => {
+		const follower = await follow(worker(1), "versions");
+		const write = writerOf(database, worker(0).service, "versions");
+		await writerOf(database, dead, "versions")(1);
+		await worker(0).commands.xadd("af:events:versions", "2-0", "e", '[{"seq":1},{"seq":2}]');
+		await worker(0).commands.publish("af:events:versions", '[{"seq":1},{"seq":2}]');
+		await write(1);
+		await until(() => follower.seqs.length === 4);
+		expect(follower.seqs).toEqual([1, 2, 3, 4]);
+		expect(follower.gaps).toEqual([]);
+		follower.stop();
+	});
+
 	it("reads more than it asks Redis for at a time", async () => {
 		const log = new EventLog(worker(0).commands, database);
 		for (const seq of upTo(200)) await log.append("many", [textOf(eventOf(seq))]);
