@@ -17,7 +17,7 @@ const KEPT = 10_000;
 /** Milliseconds after which the stream of a workspace where nothing happens is dropped. */
 const KEPT_MS = 86_400_000;
 
-/** Characters of an event's data that Redis carries; of one with more only the number, and readers find it in PostgreSQL. */
+/** Characters of an event's JSON that Redis carries; of a longer one only the number, and readers find it in PostgreSQL. */
 const LONGEST = 16_384;
 
 /** Characters after which the events of one transaction go on in another message. */
@@ -166,15 +166,19 @@ function messagesOf(events: readonly EventText[]): { readonly last: number; read
 	let told: EventText[] = [];
 	let length = 0;
 	for (const [index, event] of events.entries()) {
-		const said = event.data.length > LONGEST ? mentionOf(event) : event;
+		const said = lengthOf(event) > LONGEST ? mentionOf(event) : event;
 		told.push(said);
-		length += said.data.length;
+		length += lengthOf(said);
 		if (length <= MESSAGE && index < events.length - 1) continue;
 		messages.push({ last: event.seq, text: messageOf(told) });
 		told = [];
 		length = 0;
 	}
 	return messages;
+}
+
+function lengthOf({ head, data }: EventText): number {
+	return head.length + data.length;
 }
 
 /** What of these events follows a position without a hole. */
