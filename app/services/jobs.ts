@@ -187,14 +187,14 @@ export function jobService({ database, queue, redis, channels, looksUp, onProble
 
 		async run(principal, request, { ms: patience, signal, listener, begun }) {
 			const id = uuidv7();
-			let ears = listen((hear) => talk.waitFor(id, hear), listener);
+			let ears = new Ears((hear) => talk.waitFor(id, hear), listener);
 			const { giveUp, clear } = deadline(patience, signal);
 			try {
 				const job = await commit(principal, request, id, { name: talk.name, heard: ears.ready(ms.hearing), begun });
 				const others = job.id !== id;
 				if (others) {
 					ears.stop();
-					ears = listen((hear) => talk.follow(job.id, hear), listener);
+					ears = new Ears((hear) => talk.follow(job.id, hear), listener);
 				}
 				return await follow(principal, job, ears, giveUp, others ? ms.firstLook : ms.look);
 			} finally {
@@ -206,7 +206,7 @@ export function jobService({ database, queue, redis, channels, looksUp, onProble
 		async wait(principal, id, { ms: patience, signal, listener }) {
 			demandId(id);
 			const { giveUp, clear } = deadline(patience, signal);
-			const ears = listen((hear) => talk.follow(id, hear), listener);
+			const ears = new Ears((hear) => talk.follow(id, hear), listener);
 			try {
 				await ears.ready(ms.hearing);
 				return await follow(principal, jobOf(await find(principal, id)), ears, giveUp, ms.firstLook);
@@ -257,42 +257,39 @@ export function jobService({ database, queue, redis, channels, looksUp, onProble
 	};
 }
 
-/** What is said of one job. */
-interface Ears {
-	/** Resolves when it can be heard, or it takes too long. */
-	ready(patienceMs: number): Promise<void>;
-	/** Resolves when the job was said to be over, the time is up, or `giveUp` is aborted. */
-	over(patienceMs: number, giveUp: AbortSignal): Promise<void>;
-	readonly isOver: boolean;
+/** Hears what is said of one job. */
+class Ears {
 	/** The job as it was said to be when it was over. */
-	readonly last: Job | null;
-	stop(): void;
-}
+	last: Job | null = null;
+	isOver = false;
+	readonly #over = Promise.withResolvers<void>();
+	readonly #listening: Listening;
 
-function listen(hearing: (hear: (message: JobMessage) => void) => Listening, listener: JobListener | undefined): Ears {
-	const over = Promise.withResolvers<void>();
-	let isOver = false;
-	let last: Job | null = null;
-	const listening = hearing((said) => {
-		if (said.kind === "progress") listener?.progress?.(said.percent, said.message);
-		else if (said.kind === "output") listener?.output?.(said.stream, said.data);
-		else {
-			isOver = true;
-			last = said.job ?? null;
-			over.resolve();
-		}
-	});
-	return {
-		ready: (patienceMs) => soonest(listening.confirmed, patienceMs),
-		over: (patienceMs, giveUp) => soonest(over.promise, patienceMs, giveUp),
-		get isOver() {
-			return isOver;
-		},
-		get last() {
-			return last;
-		},
-		stop: () => listening.stop(),
-	};
+	constructor(hearing: (hear: (message: JobMessage) => void) => Listening, listener: JobListener | undefined) {
+		this.#listening = hearing((said) => {
+			if (said.kind === "progress") listener?.progress?.(said.percent, said.message);
+			else if (said.kind === "output") listener?.output?.(said.stream, said.data);
+			else {
+				this.isOver = true;
+				this.last = said.job ?? null;
+				this.#over.resolve();
+			}
+		});
+	}
+
+	/** Resolves when it can be heard, or it takes too long. */
+	ready(patienceMs: number): Promise<void> {
+		return soonest(this.#listening.confirmed, patienceMs);
+	}
+
+	/** Resolves when the job was said to be over, the time is up, or `giveUp` is aborted. */
+	over(patienceMs: number, giveUp: AbortSignal): Promise<void> {
+		return soonest(this.#over.promise, patienceMs, giveUp);
+	}
+
+	stop(): void {
+		this.#listening.stop();
+	}
 }
 
 /** When to give up, which leaves nothing behind once it is cleared: most jobs are over long before. */
