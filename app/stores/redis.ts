@@ -1,4 +1,4 @@
-import { Redis, type RedisOptions } from "ioredis";
+import { type Command, Redis, type RedisOptions } from "ioredis";
 import type { Credentials } from "./secrets.ts";
 
 /** How a group of Redis servers is reached. */
@@ -91,6 +91,16 @@ class RotatingRedis extends Redis {
 		super.disconnect(again);
 	}
 
+	/**
+	 * V8 takes a function that is assigned to a property for a method and puts it among its old objects. ioredis assigns two to
+	 * each command, so that the command stays until the next full collection: at least it need not keep what was sent, which may
+	 * be long.
+	 */
+	override sendCommand(...[command, stream]: Parameters<Redis["sendCommand"]>): unknown {
+		command.resolve = lettingGo(command);
+		return super.sendCommand(command, stream);
+	}
+
 	/** Others make connections of their own from this one: they rotate as well. */
 	override duplicate(override: Partial<RedisOptions> = {}): Redis {
 		const copy = new RotatingRedis({ ...this.#given, ...override }, this.#credentials);
@@ -126,6 +136,17 @@ class RotatingRedis extends Redis {
 		};
 	}
 }
+
+/** @returns what to do with the answer */
+function lettingGo(command: Command): Command["resolve"] {
+	const { resolve } = command;
+	return (value) => {
+		resolve(value);
+		command.args = NOTHING;
+	};
+}
+
+const NOTHING: Command["args"] = [];
 
 /** What ioredis' connector says when it is closed while it looks for the primary. */
 const CONNECTOR_CLOSED = "Connection is closed.";

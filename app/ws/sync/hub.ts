@@ -152,8 +152,7 @@ export class Hub implements FeedListener {
 	}
 
 	#remember(events: readonly SyncEvent[], batch: readonly Prepared[]): void {
-		const prepared = batch.length === events.length ? batch : prepare(events.map(single));
-		for (const each of prepared) this.#ring.push(each);
+		this.#ring.push(batch.length === events.length ? batch : prepare(events.map(single)));
 	}
 
 	/** Gives each group its updates. */
