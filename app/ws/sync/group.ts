@@ -58,11 +58,15 @@ export interface Prepared {
 
 export function prepare(updates: readonly Update[]): Prepared[] {
 	const texts = updates.map(({ event, action }) => updateHead(event, action));
-	const heads = Buffer.from(texts.join(""));
+	const text = texts.join("");
+	const heads = Buffer.from(text);
+	// Mostly there are as many bytes as characters.
+	const isAscii = heads.length === text.length;
 	let end = 0;
 	return updates.map(({ event, count }, index) => {
 		const at = end;
-		const length = Buffer.byteLength(texts[index] as string);
+		const head = texts[index] as string;
+		const length = isAscii ? head.length : Buffer.byteLength(head);
 		end += length;
 		return { seq: event.seq, keys: keysOf(event), count, heads, at, length };
 	});

@@ -169,7 +169,8 @@ export class Hub implements FeedListener {
 			if (keys === null) for (const group of this.#groups.values()) give(group, update);
 			else {
 				if (everything) give(everything, update);
-				for (const key of keys) for (const group of this.#byKey.get(key) ?? []) give(group, update);
+				// Mostly nobody has subscribed to anything, and no key need be looked up.
+				if (this.#byKey.size > 0) for (const key of keys) for (const group of this.#byKey.get(key) ?? []) give(group, update);
 			}
 		}
 		return touched;
