@@ -2,7 +2,9 @@ import { randomUUID } from "node:crypto";
 import type { Redis } from "ioredis";
 import { redisKeys } from "../contract.ts";
 import type { Job } from "../model.ts";
+import type { JobListener } from "../ports.ts";
 import type { Channels, Listening } from "../stores/channels.ts";
+import { soonest } from "./patience.ts";
 
 /** What is said of a job while it runs, and that it is over. It may be lost: how a job is, PostgreSQL knows. */
 export type JobMessage =
@@ -70,5 +72,40 @@ export class JobTalk {
 	/** For a job that somebody else may have asked for. */
 	follow(id: string, onMessage: (message: JobMessage) => void): Listening {
 		return this.#channels.listen(jobChannel(id), (text) => onMessage(JSON.parse(text) as JobMessage));
+	}
+}
+
+/** Hears what is said of one job. */
+export class Ears {
+	/** The job as it was said to be when it was over. */
+	last: Job | null = null;
+	isOver = false;
+	readonly #over = Promise.withResolvers<void>();
+	readonly #listening: Listening;
+
+	constructor(hearing: (hear: (message: JobMessage) => void) => Listening, listener: JobListener | undefined) {
+		this.#listening = hearing((said) => {
+			if (said.kind === "progress") listener?.progress?.(said.percent, said.message);
+			else if (said.kind === "output") listener?.output?.(said.stream, said.data);
+			else {
+				this.isOver = true;
+				this.last = said.job ?? null;
+				this.#over.resolve();
+			}
+		});
+	}
+
+	/** Resolves when it can be heard, or it takes too long. */
+	ready(patienceMs: number): Promise<void> {
+		return soonest(this.#listening.confirmed, patienceMs);
+	}
+
+	/** Resolves when the job was said to be over, the time is up, or `giveUp` is aborted. */
+	over(patienceMs: number, giveUp: AbortSignal): Promise<void> {
+		return soonest(this.#over.promise, patienceMs, giveUp);
+	}
+
+	stop(): void {
+		this.#listening.stop();
 	}
 }

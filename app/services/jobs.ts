@@ -2,8 +2,8 @@ import { createHash } from "node:crypto";
 import type { Redis } from "ioredis";
 import { validate as isUuid, v7 as uuidv7 } from "uuid";
 import { isOver, type Job, type Principal } from "../model.ts";
-import { type JobListener, type JobRequest, type JobService, ServiceError } from "../ports.ts";
-import type { Channels, Listening } from "../stores/channels.ts";
+import { type JobRequest, type JobService, ServiceError } from "../ports.ts";
+import type { Channels } from "../stores/channels.ts";
 import type { JobQueue } from "../stores/job-queue.ts";
 import {
 	cancelJob,
@@ -23,9 +23,8 @@ import {
 } from "../stores/jobs.ts";
 import type { Database } from "../stores/postgres.ts";
 import { demandBytes, demandLength } from "./demand.ts";
-import { CANCEL_CHANNEL, type JobMessage, JobTalk, say } from "./job-channel.ts";
+import { CANCEL_CHANNEL, Ears, JobTalk, say } from "./job-channel.ts";
 import { BEGUN, recordName } from "./once.ts";
-import { soonest } from "./patience.ts";
 import { gather } from "./turns.ts";
 
 /** Bytes of the arguments' JSON; characters of a key; jobs of a listing; how often a job is tried. */
@@ -255,41 +254,6 @@ export function jobService({ database, queue, redis, channels, looksUp, onProble
 			return { queued, active, endedToday: ended, dead, oldestSeconds };
 		},
 	};
-}
-
-/** Hears what is said of one job. */
-class Ears {
-	/** The job as it was said to be when it was over. */
-	last: Job | null = null;
-	isOver = false;
-	readonly #over = Promise.withResolvers<void>();
-	readonly #listening: Listening;
-
-	constructor(hearing: (hear: (message: JobMessage) => void) => Listening, listener: JobListener | undefined) {
-		this.#listening = hearing((said) => {
-			if (said.kind === "progress") listener?.progress?.(said.percent, said.message);
-			else if (said.kind === "output") listener?.output?.(said.stream, said.data);
-			else {
-				this.isOver = true;
-				this.last = said.job ?? null;
-				this.#over.resolve();
-			}
-		});
-	}
-
-	/** Resolves when it can be heard, or it takes too long. */
-	ready(patienceMs: number): Promise<void> {
-		return soonest(this.#listening.confirmed, patienceMs);
-	}
-
-	/** Resolves when the job was said to be over, the time is up, or `giveUp` is aborted. */
-	over(patienceMs: number, giveUp: AbortSignal): Promise<void> {
-		return soonest(this.#over.promise, patienceMs, giveUp);
-	}
-
-	stop(): void {
-		this.#listening.stop();
-	}
 }
 
 /** When to give up, which leaves nothing behind once it is cleared: most jobs are over long before. */
