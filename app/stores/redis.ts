@@ -92,9 +92,9 @@ class RotatingRedis extends Redis {
 	}
 
 	/**
-	 * V8 takes a function that is assigned to a property for a method and puts it among its old objects. ioredis assigns two to
-	 * each command, so that the command stays until the next full collection: at least it need not keep what was sent, which may
-	 * be long.
+	 * V8 takes a function that is assigned to a property for a method and puts it among its old objects. ioredis assigns one to
+	 * each command, and one more to a script's, so that the command stays until the next full collection: at least it need not
+	 * keep what was sent, which may be long.
 	 */
 	override sendCommand(...[command, stream]: Parameters<Redis["sendCommand"]>): unknown {
 		command.resolve = lettingGo(command);
@@ -137,7 +137,7 @@ class RotatingRedis extends Redis {
 	}
 }
 
-/** @returns what to do with the answer */
+/** @returns what to do with the answer and then with the arguments, which ioredis does not look at any more */
 function lettingGo(command: Command): Command["resolve"] {
 	const { resolve } = command;
 	return (value) => {

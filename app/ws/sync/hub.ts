@@ -170,7 +170,8 @@ export class Hub implements FeedListener {
 			else {
 				if (everything) give(everything, update);
 				// Mostly nobody has subscribed to anything, and no key need be looked up.
-				if (this.#byKey.size > 0) for (const key of keys) for (const group of this.#byKey.get(key) ?? []) give(group, update);
+				if (this.#byKey.size === 0) continue;
+				for (const key of keys) for (const group of this.#byKey.get(key) ?? []) give(group, update);
 			}
 		}
 		return touched;
