@@ -7,6 +7,7 @@ import {
 	mkdirSync,
 	readdirSync,
 	readFileSync,
+	readlinkSync,
 	rmdirSync,
 	rmSync,
 	statSync,
@@ -29,6 +30,9 @@ const EMPTY = 'chmod -R u+rwX -- "$1"; rm -rf --one-file-system -- "$1"/* "$1"/.
 
 /** How often what is to die is looked for again before it is given up. */
 const ATTEMPTS = 10;
+
+/** How often in a row nothing is found before all are gone: what forks while /proc is read may be in none of its lines. */
+const LOOKS = 2;
 
 export interface Quarter {
 	/** Null for this process's own. */
@@ -88,13 +92,15 @@ export class Quarters {
 
 	/** Kills all processes of a quarter, and deletes its home. Resolves with how many would not die. */
 	async vacate({ user, home, mark }: Quarter): Promise<number> {
-		let left = processesOf(user, mark);
-		for (let attempt = 0; left.length > 0 && attempt < ATTEMPTS; attempt += 1) {
-			if (user === null) for (const pid of left) kill(pid);
+		let { found, starting } = look(user, mark);
+		let empty = 0;
+		for (let attempt = 0; empty < LOOKS && attempt < ATTEMPTS; attempt += 1) {
+			if (user === null) for (const pid of found) kill(pid);
 			// All at once, and none of them can fork its way out of it.
-			else await runAs(user, "kill -KILL -1");
+			else if (found.length > 0) await runAs(user, "kill -KILL -1");
 			await new Promise((resolve) => setTimeout(resolve, 10 * attempt));
-			left = processesOf(user, mark);
+			({ found, starting } = look(user, mark));
+			empty = found.length > 0 || starting ? 0 : empty + 1;
 		}
 		if (existsSync(home)) {
 			if (user === null) rmSync(home, { recursive: true, force: true });
@@ -105,7 +111,7 @@ export class Quarters {
 			}
 		}
 		if (user !== null) this.#used.delete(user.uid);
-		return left.length;
+		return found.length;
 	}
 
 	#freeUid(first: number): number {
@@ -113,7 +119,7 @@ export class Quarters {
 			const uid = first + this.#next;
 			this.#next = (this.#next + 1) % USERS;
 			// Whoever has it, and whatever runs as it, is not to be killed with a terminal.
-			if (!this.#used.has(uid) && processesOf({ uid }, "").length === 0) return uid;
+			if (!this.#used.has(uid) && look({ uid }, "").found.length === 0) return uid;
 		}
 		throw new Error(`all ${USERS} users are in use`);
 	}
@@ -135,23 +141,41 @@ async function runAs(user: ShellUser, script: string, argument = ""): Promise<bo
 	);
 }
 
-/** Processes of a user; of this process's own those that carry the mark. */
-function processesOf(user: ShellUser | null, mark: string): number[] {
-	const wanted = `${MARK}=${mark}`;
-	return readdirSync("/proc").flatMap((name) => {
+/**
+ * Processes of a user; of this process's own those that carry the mark.
+ *
+ * @returns `starting` where one is just becoming another program: it has no environment yet, and may be a marked one
+ */
+function look(user: ShellUser | null, mark: string): { readonly found: number[]; readonly starting: boolean } {
+	const found: number[] = [];
+	let starting = false;
+	for (const name of readdirSync("/proc")) {
 		const pid = Number(name);
-		if (!Number.isInteger(pid) || pid === process.pid) return [];
+		if (!Number.isInteger(pid) || pid === process.pid) continue;
 		try {
 			if (user !== null) {
-				const status = readFileSync(`/proc/${name}/status`, "utf8");
-				// A zombie is dead, and waits only to be asked how it died.
-				return Number(/^Uid:\t(\d+)/m.exec(status)?.[1]) === user.uid && !/^State:\tZ/m.test(status) ? [pid] : [];
+				if (isOf(pid, user)) found.push(pid);
+				continue;
 			}
-			return readFileSync(`/proc/${name}/environ`, "utf8").split("\0").includes(wanted) ? [pid] : [];
+			const environment = readFileSync(`/proc/${pid}/environ`, "utf8");
+			if (environment.split("\0").includes(`${MARK}=${mark}`)) found.push(pid);
+			if (environment === "") starting ||= isStarting(pid);
 		} catch {
-			return []; // it has ended, or is not ours to look into
+			// It has ended, or is not ours to look into.
 		}
-	});
+	}
+	return { found, starting };
+}
+
+/** A zombie is dead, and waits only to be asked how it died. */
+function isOf(pid: number, { uid }: ShellUser): boolean {
+	const status = readFileSync(`/proc/${pid}/status`, "utf8");
+	return Number(/^Uid:\t(\d+)/m.exec(status)?.[1]) === uid && !/^State:\tZ/m.test(status);
+}
+
+/** Within execve(2) a process has a program, and neither arguments nor an environment. The dead and the kernel's have no program. */
+function isStarting(pid: number): boolean {
+	return readFileSync(`/proc/${pid}/cmdline`, "utf8") === "" && readlinkSync(`/proc/${pid}/exe`) !== "";
 }
 
 function kill(pid: number): void {
