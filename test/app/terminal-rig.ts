@@ -239,8 +239,11 @@ export class TerminalClient {
 		// Typed in two halves, so that the echo is not taken for the answer.
 		this.send("terminal:input", { sessionId, input: `${line}; echo "${mark.slice(0, 3)}""${mark.slice(3)}:$?"\r` });
 		await this.shows(sessionId, `${mark}:`);
-		const text = this.output(sessionId).slice(from);
-		return plain(text.slice(text.indexOf("\n") + 1, text.indexOf(`${mark}:`)));
+		const lines = plain(this.output(sessionId).slice(from)).split("\n");
+		// A shell that did not wait for it yet has it echoed twice: by the terminal, and by itself. Either may have broken the line.
+		const typed = lines.findLastIndex((line) => line.replaceAll(" ", "").includes(`""${mark.slice(3)}:$?"`));
+		const text = lines.slice(typed + 1).join("\n");
+		return text.slice(0, text.indexOf(`${mark}:`));
 	}
 
 	close(): void {
