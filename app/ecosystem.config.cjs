@@ -52,7 +52,7 @@ function heap(mib) {
 		// What often outlives a few bursts is not made old from the beginning: it would hold all it knows until everything is cleared up.
 		"--no-allocation-site-pretenuring",
 		// Everything is cleared up when the heap is three times what was in use last time, or half-way from there to its most, whichever
-		// comes first. V8 waits for a third more only, where a heap may have little: a quarter of a gigabyte says so, not how much is used.
+		// is less. By itself V8 does so at 1.4 times where a heap may have half a gigabyte, however little of that is in use.
 		"--heap-growing-percent=200",
 		// And not because a worker has had nothing to do for a while: code that was made for what is gone has then to be compiled anew,
 		// just when there is something to do. The memory is the worker's anyway.
