@@ -92,15 +92,16 @@ export class Quarters {
 
 	/** Kills all processes of a quarter, and deletes its home. Resolves with how many would not die. */
 	async vacate({ user, home, mark }: Quarter): Promise<number> {
-		let { found, starting } = look(user, mark);
-		let empty = 0;
-		for (let attempt = 0; empty < LOOKS && attempt < ATTEMPTS; attempt += 1) {
+		let found: readonly number[] = [];
+		for (let attempt = 0, empty = 0; ; attempt += 1) {
+			const seen = look(user, mark);
+			found = seen.found;
+			empty = found.length > 0 || seen.starting ? 0 : empty + 1;
+			if (empty === LOOKS || attempt === ATTEMPTS) break;
 			if (user === null) for (const pid of found) kill(pid);
 			// All at once, and none of them can fork its way out of it.
 			else if (found.length > 0) await runAs(user, "kill -KILL -1");
 			await new Promise((resolve) => setTimeout(resolve, 10 * attempt));
-			({ found, starting } = look(user, mark));
-			empty = found.length > 0 || starting ? 0 : empty + 1;
 		}
 		if (existsSync(home)) {
 			if (user === null) rmSync(home, { recursive: true, force: true });
