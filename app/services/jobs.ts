@@ -25,6 +25,7 @@ import type { Database } from "../stores/postgres.ts";
 import { demandBytes, demandLength } from "./demand.ts";
 import { CANCEL_CHANNEL, Ears, JobTalk, say } from "./job-channel.ts";
 import { BEGUN, recordName } from "./once.ts";
+import { deadline } from "./patience.ts";
 import { gather } from "./turns.ts";
 
 /** Bytes of the arguments' JSON; characters of a key; jobs of a listing; how often a job is tried. */
@@ -254,20 +255,6 @@ export function jobService({ database, queue, redis, channels, looksUp, onProble
 			return { queued, active, endedToday: ended, dead, oldestSeconds };
 		},
 	};
-}
-
-/** When to give up, which leaves nothing behind once it is cleared: most jobs are over long before. */
-function deadline(patienceMs: number, signal: AbortSignal | undefined): { readonly giveUp: AbortSignal; clear(): void } {
-	const given = new AbortController();
-	const end = () => given.abort();
-	const timer = setTimeout(end, patienceMs).unref();
-	signal?.addEventListener("abort", end, { once: true });
-	if (signal?.aborted) end();
-	const clear = () => {
-		clearTimeout(timer);
-		signal?.removeEventListener("abort", end);
-	};
-	return { giveUp: given.signal, clear };
 }
 
 function newJob(principal: Principal, request: JobRequest, id: string, waiter: string | null): Omit<NewJob, "early"> {

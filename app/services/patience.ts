@@ -12,3 +12,17 @@ export async function soonest(promise: Promise<unknown>, patienceMs: number, giv
 	await Promise.race([promise, enough]);
 	clearTimeout(timer);
 }
+
+/** When to give up, which leaves nothing behind once it is cleared: most jobs are over long before. */
+export function deadline(patienceMs: number, signal: AbortSignal | undefined): { readonly giveUp: AbortSignal; clear(): void } {
+	const given = new AbortController();
+	const end = () => given.abort();
+	const timer = setTimeout(end, patienceMs).unref();
+	signal?.addEventListener("abort", end, { once: true });
+	if (signal?.aborted) end();
+	const clear = () => {
+		clearTimeout(timer);
+		signal?.removeEventListener("abort", end);
+	};
+	return { giveUp: given.signal, clear };
+}
