@@ -62,7 +62,6 @@ export const fanOut: Workload = {
 		const postUs = await postAlone(context, generators, subject);
 		const rawPostUs = await postAlone(context, generators, coalescing);
 
-		// What is shown beside the others was measured in turns with the nearest of them.
 		const perCpu = (each: FanOutRun) => each.perCpuSecond;
 		const usOf = (each: FanOutRun) => 1_000_000 / each.perCpuSecond;
 		const delivering = (each: FanOutRun, alone: number) => (each.us - each.posted * alone) / each.report.marks;
@@ -73,6 +72,7 @@ export const fanOut: Workload = {
 		const torn = [...ours, paced].reduce((sum, { report }) => sum + report.torn, 0);
 		return {
 			figures: [
+				// What is shown beside the others was measured in turns with the nearest of them.
 				{ name: "deliveries a second of CPU", value: subjectOf(againstRaw, perCpu), unit: "1/s" },
 				{ name: "ratio to Socket.IO with the Redis adapter", value: ratioOf(againstSocketIo, perCpu, perCpu), unit: "x", goal: atLeast(5) },
 				{ name: "ratio to coalescing ws", value: ratioOf(againstRaw, perCpu, perCpu), unit: "x", goal: atLeast(0.8) },
@@ -87,7 +87,7 @@ export const fanOut: Workload = {
 				{
 					name: "PostgreSQL's CPU a task",
 					value: subjectOf(
-						againstSocketIo,
+						againstRaw,
 						({ cpuUs, expected, report }) => ((cpuUs.postgres ?? 0) * MESSAGES * report.sockets) / Math.max(1, expected),
 					),
 					unit: "us",
