@@ -3,19 +3,24 @@
  *
  *     node scripts/test.ts [step ...] [file filter ...]
  *
- * Without a step it runs every one. Filters choose test files by a part of their path. What failed is named again at the
+ * Without a step it runs every one. Filters choose test files by a part of their path. What failed is said again at the
  * end, and the last line counts the tests; the exit code is 1 when a step failed.
  */
 import { spawnSync } from "node:child_process";
 import path from "node:path";
+import { stripVTControlCharacters } from "node:util";
 import { startVitest, type TestCase, type TestModule, type TestSuite, type Vitest } from "vitest/node";
 
 const root = path.dirname(import.meta.dirname);
 const bin = path.join(root, "node_modules", ".bin");
 
+/** Lines of an error, and characters of a line, that are said again at the end. */
+const LINES_AGAIN = 12;
+const LINE_AGAIN = 400;
+
 interface Outcome {
 	readonly passed: number;
-	/** What failed, by name: tests, and checks that are none. */
+	/** What failed, by name, and how: tests, and checks that are none. */
 	readonly failed: readonly string[];
 	/** Why each skipped test was. */
 	readonly skipped: readonly string[];
@@ -80,10 +85,24 @@ async function tests(project: string, filters: string[], needs: string): Promise
 	const modules = vitest.state.getTestModules();
 	const cases = modules.flatMap(({ children }) => [...children.allTests()]);
 	const count = (state: string) => cases.filter((test) => test.result().state === state);
-	const failed = [...count("failed").map((test) => `${test.module.relativeModuleId}: ${test.fullName}`), ...brokenOutside(vitest, modules)];
+	const failed = [
+		...count("failed").map((test) => `${test.module.relativeModuleId}: ${test.fullName}${howFailed(test)}`),
+		...brokenOutside(vitest, modules),
+	];
 	const skipped = count("skipped").map((test) => `${test.module.relativeModuleId}: ${whySkipped(test, needs)}`);
 	await vitest.close();
 	return { passed: count("passed").length, failed, skipped };
+}
+
+/** What is known of a failed test, where nobody looks for it in what went before. */
+function howFailed(test: TestCase): string {
+	const lines = (test.result().errors ?? []).flatMap(({ message, diff }) => `${message}\n${diff ?? ""}`.split("\n"));
+	return lines
+		.map((line) => stripVTControlCharacters(line).trimEnd())
+		.filter((line) => line !== "")
+		.slice(0, LINES_AGAIN)
+		.map((line) => `\n    ${line.slice(0, LINE_AGAIN)}`)
+		.join("");
 }
 
 function whySkipped(test: TestCase, needs: string): string {
