@@ -5,6 +5,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { expect, it } from "vitest";
 import { drainable } from "./http-drain.ts";
 
+const alone = async () => false;
+
 async function listening(answerMs: number) {
 	const server = createServer((_, response) => void setTimeout(() => response.end("done"), answerMs));
 	const drain = drainable(server);
@@ -24,18 +26,44 @@ it("a request under way is finished", async () => {
 	const { drain, port } = await listening(200);
 	const answer = ask(port, new Agent({ keepAlive: true }));
 	await sleep(50);
-	const drained = drain(0);
+	const drained = drain({ lingerMs: 0, released: alone });
 	expect((await answer).statusCode).toBe(200);
 	await drained;
 });
 
-it("nobody new is let in", async () => {
+it("whoever comes anew is answered for a while, every time, and refused afterwards", async () => {
 	const { drain, port } = await listening(0);
-	const drained = drain(200);
-	await sleep(50);
+	const before = performance.now();
+	const drained = drain({ lingerMs: 300, released: alone });
+	let answered = 0;
+	let refused: unknown = null;
+	while (refused === null) {
+		await ask(port, new Agent()).then(
+			({ headers }) => {
+				expect(headers.connection).toBe("close");
+				answered += 1;
+			},
+			(error) => {
+				refused = error.code;
+			},
+		);
+	}
+	expect(performance.now() - before).toBeGreaterThan(280);
+	expect(answered).toBeGreaterThan(20);
+	expect(refused).toBe("ECONNREFUSED");
+	await drained;
+});
+
+it("nobody new is let in from when another process has the port", async () => {
+	const { drain, port } = await listening(0);
+	let released = false;
+	const drained = drain({ lingerMs: 60_000, released: async () => released });
+	await sleep(100);
+	expect((await ask(port, new Agent())).statusCode).toBe(200);
+	released = true;
+	await drained;
 	const [error] = await once(connect(port, "127.0.0.1"), "error");
 	expect(error.code).toBe("ECONNREFUSED");
-	await drained;
 });
 
 it("an idle connection may send one more request, and is closed after a while, used or not", async () => {
@@ -45,7 +73,7 @@ it("an idle connection may send one more request, and is closed after a while, u
 	const unused = connect(port, "127.0.0.1");
 	await once(unused, "connect");
 	const before = performance.now();
-	const drained = drain(400);
+	const drained = drain({ lingerMs: 400, released: alone });
 	await sleep(100);
 	expect((await ask(port, agents[0])).headers.connection).toBe("close");
 	await drained;
@@ -56,7 +84,7 @@ it("who has connected and was not accepted yet is answered all the same", async 
 	const { port, drain } = await listening(0);
 	const client = connect(port, "127.0.0.1");
 	client.write("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
-	const drained = drain(100);
+	const drained = drain({ lingerMs: 100, released: alone });
 	let heard = "";
 	for await (const chunk of client) heard += chunk;
 	expect(heard).toMatch(/^HTTP\/1.1 200 /);

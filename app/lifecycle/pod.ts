@@ -1,15 +1,15 @@
 /** The first process of a pod: starts PM2 and its workers, answers for all of them, and lets them stop together. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { mkdirSync } from "node:fs";
-import { createServer, get, type Server } from "node:http";
+import { createServer, type Server } from "node:http";
 import path from "node:path";
 import { createInterface } from "node:readline";
 import { type PodConfig, readPodConfig } from "../config.ts";
 import { paths } from "../contract.ts";
 import { createLog, type Log } from "../observe/log.ts";
+import { askReady } from "./probes.ts";
 
 const POLL_MS = 500;
-const POLL_TIMEOUT_MS = 2_000;
 /** No worker has answered anything for so long: nothing in here mends that any more. */
 const DEAD_MS = 60_000;
 /** After the drain: PM2's own end. */
@@ -55,7 +55,7 @@ class Workers {
 
 	constructor({ address, workerPorts }: PodConfig) {
 		this.#timer = setInterval(async () => {
-			const statuses = await Promise.all(workerPorts.map((port) => statusOf(address, port)));
+			const statuses = await Promise.all(workerPorts.map((port) => askReady(address, port)));
 			this.#ready = statuses.filter((status) => status === 200).length;
 			if (statuses.some((status) => status !== null)) this.#answeredAt = Date.now();
 		}, POLL_MS);
@@ -76,20 +76,6 @@ class Workers {
 	stop(): void {
 		clearInterval(this.#timer);
 	}
-}
-
-/** Null where nobody answers. */
-function statusOf(host: string, port: number): Promise<number | null> {
-	return new Promise((resolve) => {
-		// By the name that probes have: a worker answers to no address.
-		const headers = { host: "health" };
-		const request = get({ host, port, path: paths.ready, headers, agent: false, timeout: POLL_TIMEOUT_MS }, (response) => {
-			response.resume();
-			resolve(response.statusCode ?? null);
-		});
-		request.once("timeout", () => request.destroy(new Error("no answer")));
-		request.once("error", () => resolve(null));
-	});
 }
 
 function serveHealth({ address, port }: PodConfig, workers: Workers): Server {

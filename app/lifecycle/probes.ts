@@ -1,4 +1,4 @@
-import { createServer } from "node:http";
+import { createServer, get } from "node:http";
 import { paths } from "../contract.ts";
 
 /**
@@ -20,4 +20,21 @@ export async function serveProbes(address: string, port: number, state: () => "r
 		server.close();
 		server.closeAllConnections();
 	};
+}
+
+/** A probe that is not answered by then has failed, milliseconds. */
+const PROBE_MS = 2_000;
+
+/** What a process answers when it is asked whether it is ready: a status, or null where nobody answers. */
+export function askReady(host: string, port: number): Promise<number | null> {
+	return new Promise((resolve) => {
+		// By the name that probes have: a worker answers to no address.
+		const headers = { host: "health" };
+		const request = get({ host, port, path: paths.ready, headers, agent: false, timeout: PROBE_MS }, (response) => {
+			response.resume();
+			resolve(response.statusCode ?? null);
+		});
+		request.once("timeout", () => request.destroy(new Error("no answer")));
+		request.once("error", () => resolve(null));
+	});
 }

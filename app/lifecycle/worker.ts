@@ -21,6 +21,7 @@ import { drainable } from "./http-drain.ts";
 import { type LoadMonitor, monitorLoad } from "./load.ts";
 import { serveMetrics } from "./metrics-server.ts";
 import { httpSettings, serviceSettings } from "./part-settings.ts";
+import { askReady } from "./probes.ts";
 import { sessionKeys } from "./session-keys.ts";
 import { stopOnOrder } from "./stop.ts";
 import { openStores, type Stores } from "./stores.ts";
@@ -35,8 +36,13 @@ const BACKLOG = 4_096;
 const PATIENCE_MS = 3_000;
 const RETRY_MS = 50;
 
-/** How long connections that stay idle are kept in a drain: HAProxy gives up those it has not used for 5 s. */
+/**
+ * How long connections are accepted in a drain, and kept where they stay idle, milliseconds; and most of a drain that may go by with
+ * it. HAProxy knows after 3 s that a worker is not ready, with a check every 2 s and the next one a second later, and gives up
+ * connections that it has not used for 5 s.
+ */
 const LINGER_MS = 5_000;
+const LINGER_SHARE = 0.5;
 
 /** In a drain sockets are sent elsewhere within this time, and within this share of the drain. */
 const MOVE_MS = 10_000;
@@ -85,7 +91,10 @@ export async function runWorker(environment: NodeJS.ProcessEnv): Promise<void> {
 			stopChores();
 			releaseMetrics();
 			const moved = sockets.drain(Math.min(MOVE_MS, config.drainMs * MOVE_SHARE));
-			await Promise.all([moved, drainHttp(Math.min(LINGER_MS, config.drainMs / 4))]);
+			await Promise.all([
+				moved,
+				drainHttp({ lingerMs: Math.min(LINGER_MS, config.drainMs * LINGER_SHARE), released: () => isReleased(config) }),
+			]);
 			await app.close();
 			await stores.close();
 			await tracing?.stop();
@@ -98,6 +107,14 @@ export async function runWorker(environment: NodeJS.ProcessEnv): Promise<void> {
 	log.info({ "server.address": config.address, "server.port": config.port }, "ready");
 	// For PM2, where it has started this.
 	process.send?.("ready");
+}
+
+/**
+ * Whether a worker that drains may let go of its port. On a reload its successor is at the same port and ready, which it is not
+ * itself; and where PM2 is gone, the next one waits for the port.
+ */
+async function isReleased({ address, port }: WorkerConfig): Promise<boolean> {
+	return (cluster.isWorker && !process.connected) || (await askReady(address, port)) === 200;
 }
 
 /** When the stores answer: the first requests are not to be told that they are away. */

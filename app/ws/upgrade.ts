@@ -91,6 +91,10 @@ function admit(gate: Gate, request: IncomingMessage, socket: Duplex, head: Buffe
 }
 
 function refuseUpgrade(socket: Duplex, refusal: Refusal): void {
+	if (isForAnother(refusal)) {
+		socket.destroy();
+		return;
+	}
 	const { body, headers } = answer(refusal);
 	const lines = Object.entries({ ...headers, Connection: "close" }).map(([name, value]) => `${name}: ${value}\r\n`);
 	socket.once("finish", socket.destroy);
@@ -98,6 +102,10 @@ function refuseUpgrade(socket: Duplex, refusal: Refusal): void {
 }
 
 export function refuseRequest(response: ServerResponse, refusal: Refusal, origin: string | undefined): void {
+	if (isForAnother(refusal)) {
+		response.destroy();
+		return;
+	}
 	const { body, headers } = answer(refusal);
 	// A page may read why, unless it is its origin that is wrong.
 	const cors =
@@ -105,6 +113,11 @@ export function refuseRequest(response: ServerResponse, refusal: Refusal, origin
 			? {}
 			: { "Access-Control-Allow-Origin": origin, "Access-Control-Allow-Credentials": "true", Vary: "Origin" };
 	response.writeHead(refusal.status, { ...headers, ...cors }).end(body);
+}
+
+/** True where a balancer is to ask another worker, as it does when it gets no answer at all. */
+function isForAnother({ reason }: Refusal): boolean {
+	return reason === "draining";
 }
 
 function answer({ status, message, retryAfterSeconds }: Refusal): { body: string; headers: Record<string, string | number> } {

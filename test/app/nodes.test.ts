@@ -135,12 +135,15 @@ describe.skipIf(missing)(`three nodes of two workers behind HAProxy${missing ? `
 		const ticks = startTicks(nodes.port, 60);
 		const clients = await everyKind(ticks, 2);
 		const load = startLoad(nodes.port, { readers: 4, writers: 4 });
+		const said = nodes.balancer.log.length;
 		for (const pod of nodes.pods) await pod.reload();
 		await sleep(2_500);
 		await load.stop();
 		expect(failuresOf(load)).toEqual([]);
 		expect(load.reads).toBeGreaterThan(200);
 		for (const [port, pid] of nodes.workers()) expect(pid).not.toBe(before.get(port));
+		// From the first to the last moment there is one at every port that is ready, and says so.
+		expect(nodes.balancer.log.slice(said)).not.toContain(" is DOWN");
 		await expectWhole(clients, ticks);
 		expect(followers.filter(({ absences }) => absences.length === 0)).toEqual([]);
 		expectBack();

@@ -680,13 +680,17 @@ describe("dependencies that fail", () => {
 });
 
 describe("a worker that drains", () => {
-	it("tells its clients to come again, and nobody is let in any more", async () => {
+	it("tells its clients to come again, and leaves whoever comes anew without an answer, so that a balancer asks another one", async () => {
 		const services = memoryServices([ada]);
 		const started = await startWorker(services);
 		const sockets = Array.from({ length: 20 }, () => client(started.host));
 		await Promise.all(sockets.map((socket) => socket.next("initial-state")));
 		const draining = started.sockets.drain(1_000);
-		expect(await client(started.host).refused).toMatchObject({ status: 503 });
+		const [error] = await once(client(started.host).socket, "error");
+		expect(error.code).toBe("ECONNRESET");
+		await expect(fetch(`http://${started.host}/socket.io/?EIO=4&transport=polling`)).rejects.toMatchObject({
+			cause: { code: "UND_ERR_SOCKET" },
+		});
 		const closes = await Promise.all(sockets.map(({ closed }) => closed));
 		expect(new Set(closes.map(({ code }) => code))).toEqual(new Set([1012]));
 		const afterMs = sockets.map(({ messages }) => messages.find(({ type }) => type === "reconnect")?.afterMs as number);
