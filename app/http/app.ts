@@ -53,7 +53,7 @@ export function buildApp(services: Services, settings: HttpSettings, observe: Ht
 	});
 	const waiting = new WaitingRoom(services.identity, settings.stopping);
 	const endpoints = endpointsOf(services, settings, cookies, waiting, edge);
-	const atHand = new AtHand(endpoints, { cache: services.cache, authentication: byCredential, edge, observe, settings });
+	const atHand = new AtHand(endpoints, { cache: services.cache, authentication: byCredential, edge, observe });
 	const app = fastify({
 		logger: false,
 		bodyLimit: settings.bodyLimitBytes,

@@ -3,6 +3,7 @@ import { request } from "node:http";
 import type { AddressInfo } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, describe, expect, it } from "vitest";
+import { drainable } from "../lifecycle/http-drain.ts";
 import type { Principal } from "../model.ts";
 import { buildApp } from "./app.ts";
 import type { HttpSettings } from "./settings.ts";
@@ -52,7 +53,7 @@ async function listening(settings: Partial<HttpSettings> = {}) {
 		const answer = await get(...asked);
 		return { ...answer, whole: wholeWay > before };
 	};
-	return { services, observe, traced, principal, token, bearer, store, get, way };
+	return { services, observe, traced, principal, token, bearer, store, get, way, server: app.server };
 }
 
 const published = "/api/public/default/motto";
@@ -185,16 +186,22 @@ describe("what a worker has at hand", () => {
 		expect(await way(published)).toMatchObject({ status: 503, whole: true });
 	});
 
-	it("goes the whole way where the request is to be traced, and once the worker goes away", async () => {
-		const stopping = new AbortController();
-		const { way, traced } = await listening({ stopping: stopping.signal });
+	it("goes the whole way where the request is to be traced", async () => {
+		const { way, traced } = await listening();
 		await way(published);
 		traced.next = true;
 		expect((await way(published)).whole).toBe(true);
 		traced.next = false;
 		expect((await way(published)).whole).toBe(false);
-		stopping.abort();
-		expect(await way(published)).toMatchObject({ status: 200, whole: true });
+	});
+
+	it("closes its connection once the worker goes away", async () => {
+		const { way, server } = await listening();
+		await way(published);
+		expect(await way(published)).toMatchObject({ whole: false, headers: { connection: "keep-alive" } });
+		const drained = drainable(server)({ lingerMs: 200, released: async () => false });
+		expect(await way(published)).toMatchObject({ status: 200, whole: false, headers: { connection: "close" } });
+		await drained;
 	});
 
 	it("is not that nothing is published", async () => {

@@ -7,14 +7,13 @@ import { type Edge, HSTS, standingHeaders } from "./edge.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { keptPublished, PUBLISHED_KEPT_MS, PUBLISHED_PATH } from "./routes/published.ts";
 import { JSON_TYPE, keptList, LIST_KEPT_MS } from "./serve.ts";
-import type { HttpObserver, HttpSettings } from "./settings.ts";
+import type { HttpObserver } from "./settings.ts";
 
 export interface AtHandParts {
 	readonly cache: CacheService;
 	readonly authentication: Authentication;
 	readonly edge: Edge;
 	readonly observe: HttpObserver;
-	readonly settings: Pick<HttpSettings, "stopping">;
 }
 
 /** Something that may be at hand. */
@@ -75,7 +74,7 @@ export class AtHand {
 		};
 		return (request, response) => {
 			const wanted = isPlain(request) ? this.#wanted(request.url ?? "") : null;
-			if (wanted === null || this.#parts.settings.stopping.aborted) return void wholeWay(request, response);
+			if (wanted === null) return void wholeWay(request, response);
 			// A change that was announced before this request came in has arrived by the end of this turn of the event loop.
 			if (this.#arrived.length === 0) setImmediate(answerAll);
 			this.#arrived.push({ request, response, wanted, at: performance.now() });

@@ -52,7 +52,7 @@ export interface HttpSettings {
 	};
 	readonly load: LoadMonitor;
 	readonly state: () => WorkerState;
-	/** Aborted when the worker begins to go away: nobody is kept waiting from then on. */
+	/** Aborted when the worker goes away: nobody is kept waiting from then on. */
 	readonly stopping: AbortSignal;
 	/** Open sockets of this worker, by protocol. */
 	readonly sockets: () => { readonly sync: number; readonly mcp: number };

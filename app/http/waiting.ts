@@ -8,7 +8,7 @@ const MOST = 256;
 
 /** Somebody who waits. */
 export interface Waiter {
-	/** Aborted when the worker begins to go away, and when the principal's credential ends: nobody is kept waiting from then on. */
+	/** Aborted when the worker goes away, and when the principal's credential ends: nobody is kept waiting from then on. */
 	readonly over: AbortSignal;
 	leave(): void;
 }
@@ -20,7 +20,7 @@ export class WaitingRoom {
 	readonly #stopping: AbortSignal;
 	readonly #stopListening: () => void;
 
-	/** @param stopping aborted when the worker begins to go away */
+	/** @param stopping aborted when the worker goes away */
 	constructor(identity: Pick<IdentityService, "onRevoked">, stopping: AbortSignal) {
 		this.#stopping = stopping;
 		const stopListening = identity.onRevoked((revoked) => {

@@ -87,14 +87,13 @@ export async function runWorker(environment: NodeJS.ProcessEnv): Promise<void> {
 		last: flush,
 		async drain() {
 			phase = "draining";
-			stopping.abort();
 			stopChores();
 			releaseMetrics();
+			const lingerMs = Math.min(LINGER_MS, config.drainMs * LINGER_SHARE);
+			// Who waits for a job has its answer by then, or is told where it will be.
+			setTimeout(() => stopping.abort(), lingerMs);
 			const moved = sockets.drain(Math.min(MOVE_MS, config.drainMs * MOVE_SHARE));
-			await Promise.all([
-				moved,
-				drainHttp({ lingerMs: Math.min(LINGER_MS, config.drainMs * LINGER_SHARE), released: () => isReleased(config) }),
-			]);
+			await Promise.all([moved, drainHttp({ lingerMs, released: () => isReleased(config) })]);
 			await app.close();
 			await stores.close();
 			await tracing?.stop();

@@ -6,14 +6,18 @@ import { StreamableHTTPClientTransport } from "@modelcontextprotocol/sdk/client/
 import { io, type Socket } from "socket.io-client";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { readJobsConfig } from "../../app/config.ts";
+import { env, STICKY_COOKIE } from "../../app/contract.ts";
 import { type JobParts, openJobParts } from "../../app/lifecycle/job-parts.ts";
 import { RpcClient } from "../../app/mcp/rpc-client.fixture.ts";
 import { createLog } from "../../app/observe/log.ts";
+import { stickyCookie } from "../../app/sticky-cookie.ts";
 import { freePort } from "./daemon.ts";
 import { missing, type Nodes, startNodes } from "./nodes.ts";
 import { ServerProcess, until } from "./server-process.ts";
 
 const TOOLS = 82;
+
+const drains = (pid: number) => (line: Record<string, unknown>) => line.message === "draining" && line["process.pid"] === pid;
 
 describe.skipIf(missing)(`MCP on three nodes behind HAProxy${missing ? `: ${missing}` : ""}`, { timeout: 240_000 }, () => {
 	let nodes: Nodes;
@@ -199,6 +203,19 @@ describe.skipIf(missing)(`MCP on three nodes behind HAProxy${missing ? `: ${miss
 		release();
 		expect((await called).content).toEqual([{ type: "text", text: expect.stringContaining("held") }]);
 		expect((await newest(ada)).id).toBe(id);
+	});
+
+	it("is answered with what comes of it, and not with 202, where its worker is told to go and it is soon over", async () => {
+		const [port, pid] = nodes.workers().entries().next().value as [number, number];
+		const cookie = `${STICKY_COOKIE}=${stickyCookie(nodes.environment[env.stickyKey] as string, "127.0.0.1", port)}`;
+		const executed = ask(ada, "POST", "/api/mcp/execute", { toolName: "neural_status", parameters: {} }, { cookie });
+		await until(async () => (await newest(ada)).state === "active", "the job to be begun");
+		process.kill(pid, "SIGINT");
+		await until(() => nodes.pods.some(({ entry }) => entry.log.some(drains(pid))), "the worker to drain");
+		release();
+		expect(await executed).toMatchObject({ status: 200, body: { success: true } });
+		await until(() => nodes.workers().get(port) !== pid, "another worker in its place");
+		await nodes.balancer.until(async () => (await nodes.balancer.up("http")) === nodes.workers().size, "all workers up");
 	});
 
 	it("shows nobody a job of somebody else's, and lets nobody end it", async () => {
