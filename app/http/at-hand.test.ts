@@ -199,7 +199,7 @@ describe("what a worker has at hand", () => {
 		const { way, server } = await listening();
 		await way(published);
 		expect(await way(published)).toMatchObject({ whole: false, headers: { connection: "keep-alive" } });
-		const drained = drainable(server)({ lingerMs: 200, released: async () => false });
+		const drained = drainable(server)({ lingerMs: 1_000, released: async () => false });
 		expect(await way(published)).toMatchObject({ status: 200, whole: false, headers: { connection: "close" } });
 		await drained;
 	});
