@@ -86,7 +86,7 @@ async function tests(project: string, filters: string[], needs: string): Promise
 	const cases = modules.flatMap(({ children }) => [...children.allTests()]);
 	const count = (state: string) => cases.filter((test) => test.result().state === state);
 	const failed = [
-		...count("failed").map((test) => `${test.module.relativeModuleId}: ${test.fullName}${howFailed(test)}`),
+		...count("failed").map((test) => `${test.module.relativeModuleId}: ${test.fullName}${howFailed(test.result().errors)}`),
 		...brokenOutside(vitest, modules),
 	];
 	const skipped = count("skipped").map((test) => `${test.module.relativeModuleId}: ${whySkipped(test, needs)}`);
@@ -94,9 +94,9 @@ async function tests(project: string, filters: string[], needs: string): Promise
 	return { passed: count("passed").length, failed, skipped };
 }
 
-/** What is known of a failed test, where nobody looks for it in what went before. */
-function howFailed(test: TestCase): string {
-	const lines = (test.result().errors ?? []).flatMap(({ message, diff }) => `${message}\n${diff ?? ""}`.split("\n"));
+/** What is known of a failure, where nobody looks for it in what went before. */
+function howFailed(errors: readonly { readonly message: string; readonly diff?: string }[] = []): string {
+	const lines = errors.flatMap(({ message, diff }) => `${message}\n${diff ?? ""}`.split("\n"));
 	return lines
 		.map((line) => stripVTControlCharacters(line).trimEnd())
 		.filter((line) => line !== "")
@@ -119,7 +119,10 @@ function brokenOutside(vitest: Vitest, modules: TestModule[]): string[] {
 	const suites = modules.flatMap((module) => [module, ...module.children.allSuites()]);
 	const broken = suites.filter((suite) => suite.errors().length > 0);
 	return [
-		...broken.map((suite) => (suite.type === "module" ? suite.relativeModuleId : `${suite.module.relativeModuleId}: ${suite.fullName}`)),
+		...broken.map((suite) => {
+			const name = suite.type === "module" ? suite.relativeModuleId : `${suite.module.relativeModuleId}: ${suite.fullName}`;
+			return name + howFailed(suite.errors());
+		}),
 		...vitest.state.getUnhandledErrors().map((error) => `outside of every test: ${error instanceof Error ? error.message : String(error)}`),
 	];
 }
