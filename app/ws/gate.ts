@@ -107,6 +107,7 @@ export function isRefusal(value: object | null): value is Refusal {
 }
 
 const refusals: Record<RefusalReason, { readonly status: number; readonly message: string }> = {
+	// Not answered at all, for a balancer to ask another worker: see upgrade.ts.
 	draining: { status: 503, message: "This worker is shutting down." },
 	storm: { status: 503, message: "Too many new connections." },
 	path: { status: 404, message: "Nothing speaks WebSocket here." },

@@ -73,7 +73,8 @@ export async function letIn(gate: Gate, request: IncomingMessage): Promise<Entry
 		gate.leave(place);
 		return principal;
 	}
-	const refusal = principal === null ? null : gate.settle(place, principal);
+	// While it was found out who it is the drain may have begun.
+	const refusal = gate.closing ? gate.refuse("draining") : principal && gate.settle(place, principal);
 	if (refusal === null) return { place, principal };
 	gate.leave(place);
 	return refusal;
@@ -83,10 +84,8 @@ function admit(gate: Gate, request: IncomingMessage, socket: Duplex, head: Buffe
 	// Never rejects: faults are refusals too.
 	void letIn(gate, request).then((entry) => {
 		if (isRefusal(entry)) refuseUpgrade(socket, entry);
-		else if (socket.destroyed || gate.closing) {
-			gate.leave(entry.place);
-			socket.destroy();
-		} else take(request, socket, head, entry);
+		else if (socket.destroyed) gate.leave(entry.place);
+		else take(request, socket, head, entry);
 	});
 }
 
