@@ -601,6 +601,10 @@ describe("a worker that drains", () => {
 		const told = Promise.all(clients.map((socket) => next(socket, "server:draining")));
 		const reasons = Promise.all(clients.map((socket) => once(socket as unknown as NodeJS.EventEmitter, "disconnect")));
 		const draining = leaving.sockets.drain(2_000);
+		// So that a balancer asks another one.
+		await expect(fetch(`http://${leaving.host}/socket.io/?EIO=4&transport=polling`), "no answer to who comes anew").rejects.toMatchObject({
+			cause: { code: "UND_ERR_SOCKET" },
+		});
 		expect((await told).every(({ afterMs }) => afterMs >= 0 && afterMs < 1_000)).toBe(true);
 		expect((await reasons).map(([reason]) => reason)).toEqual(["transport close", "transport close"]);
 		await draining;
